@@ -1,0 +1,86 @@
+// What a user asked for: the mount as plain data, parsed from fusefs's command lines. Nothing here touches the
+// filesystem; open_branches.h checks what the paths name. Parsing is pure and keeps no state, so any thread may call
+// it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace acetate::fusefs {
+
+enum class BranchMode { kReadOnly, kReadWrite };
+
+// Which whiteouts a branch holds. kDotWh adds `.wh.NAME` and `.wh..wh..opq` files (AUFS, OCI layers unpacked as they
+// are) to the encodings of kOverlay: character device 0/0 and the overlay xattrs.
+enum class WhiteoutFormat { kOverlay, kDotWh };
+
+// How a new whiteout is written. kAuto: a character device where the branch allows one, else an xattr.
+enum class WhiteoutEncoding { kAuto, kCharDevice, kXattr };
+
+// Prefix of the overlay xattrs: trusted.overlay. or user.overlay. kAuto: trusted when this process may write those.
+enum class XattrNamespace { kAuto, kTrusted, kUser };
+
+struct BranchSpec {
+  std::string path;  // as typed
+  BranchMode mode = BranchMode::kReadOnly;
+  bool count_whiteouts = true;
+  WhiteoutFormat format = WhiteoutFormat::kOverlay;
+};
+
+struct Options {
+  std::vector<BranchSpec> branches;  // top first; at most one is kReadWrite, and that one is the first
+  std::string workdir;               // empty exactly when no branch is writable
+  bool make_workdir = false;         // workdir was derived from the writable branch: make it when missing
+  std::string mountpoint;            // a directory, or /dev/fd/N
+  std::string control_path;          // empty: a socket in the runtime directory, named after the mount
+
+  bool foreground = false;
+  bool debug = false;  // log every request; implies foreground
+
+  // The union.
+  XattrNamespace xattr_namespace = XattrNamespace::kAuto;
+  WhiteoutEncoding write_whiteouts = WhiteoutEncoding::kAuto;
+  bool redirect_dir = true;  // renaming a directory with lower content leaves a redirect; else EXDEV
+  bool metacopy = true;      // chmod, chown and utimes of a lower file copy metadata only
+  bool index = true;         // hard links of lower files stay one file
+  bool xattr_off = false;    // applications see no xattrs: GETXATTR is answered ENOSYS
+  bool acl = true;           // POSIX ACLs are negotiated with the kernel
+  bool skip_sync = false;    // fsync and its like succeed at once (volatile, fsync=0)
+
+  // The FUSE connection. 0 means that libfuse and the kernel choose.
+  double timeout = 1e9;  // seconds the kernel may keep entries and attributes
+  bool writeback = false;
+  unsigned max_write = 0;
+  unsigned max_readahead = 0;
+  unsigned max_background = 0;
+  unsigned congestion_threshold = 0;
+
+  // The mount itself.
+  bool allow_other = false;
+  bool read_only = false;                  // `-o ro`
+  std::string fsname = "fusefs";           // shown as the source of the mount
+  std::vector<std::string> mount_options;  // for libfuse as they are: nosuid, noatime, max_read=N...
+};
+
+// Whether the mountpoint is a fuse fd that the caller has mounted already.
+bool IsMountedFd(absl::string_view mountpoint);
+
+enum class Action { kMount, kStats, kHelp, kVersion };
+
+struct CommandLine {
+  Action action = Action::kMount;
+  Options options;         // of kMount
+  std::string mountpoint;  // of kStats
+  bool json = false;       // of kStats
+};
+
+// Parses argv without argv[0]. An error is one line that names the option, its value and what to do about it.
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& args);
+
+// The text of `fusefs --help`.
+absl::string_view HelpText();
+
+}  // namespace acetate::fusefs
