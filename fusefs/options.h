@@ -60,8 +60,10 @@ struct Options {
 
   // The mount itself.
   bool allow_other = false;
+  bool allow_root = false;                 // the mounting user and root only
   bool read_only = false;                  // `-o ro`
   std::string fsname = "fusefs";           // shown as the source of the mount
+  std::string subtype = "fusefs";          // shown in its type, fuse.SUBTYPE
   std::vector<std::string> mount_options;  // for libfuse as they are: nosuid, noatime, max_read=N...
 };
 

@@ -11,19 +11,20 @@
 namespace acetate::fusefs {
 
 // The kernel's FUSE requests, as linux/fuse.h names them.
-#define ACETATE_FUSE_OPCODES(X)                                                                                     \
-  X(kLookup, LOOKUP)                                                                                                \
-  X(kForget, FORGET) X(kBatchForget, BATCH_FORGET) X(kGetattr, GETATTR) X(kSetattr, SETATTR) X(kReadlink, READLINK) \
-      X(kSymlink, SYMLINK) X(kMknod, MKNOD) X(kMkdir, MKDIR) X(kUnlink, UNLINK) X(kRmdir, RMDIR) X(kRename, RENAME) \
-          X(kRename2, RENAME2) X(kLink, LINK) X(kOpen, OPEN) X(kRead, READ) X(kWrite, WRITE) X(kStatfs, STATFS)     \
-              X(kRelease, RELEASE) X(kFsync, FSYNC) X(kSetxattr, SETXATTR) X(kGetxattr, GETXATTR)                   \
-                  X(kListxattr, LISTXATTR) X(kRemovexattr, REMOVEXATTR) X(kFlush, FLUSH) X(kInit, INIT)             \
-                      X(kDestroy, DESTROY) X(kOpendir, OPENDIR) X(kReaddir, READDIR) X(kReaddirplus, READDIRPLUS)   \
-                          X(kReleasedir, RELEASEDIR) X(kFsyncdir, FSYNCDIR) X(kGetlk, GETLK) X(kSetlk, SETLK)       \
-                              X(kFlock, FLOCK) X(kAccess, ACCESS) X(kCreate, CREATE) X(kInterrupt, INTERRUPT)       \
-                                  X(kBmap, BMAP) X(kIoctl, IOCTL) X(kPoll, POLL) X(kFallocate, FALLOCATE)           \
-                                      X(kLseek, LSEEK) X(kCopyFileRange, COPY_FILE_RANGE) X(kTmpfile, TMPFILE)      \
-                                          X(kStatx, STATX) X(kSyncfs, SYNCFS)
+// clang-format off
+#define ACETATE_FUSE_OPCODES(X)                                                                                      \
+  X(kLookup, LOOKUP) X(kForget, FORGET) X(kBatchForget, BATCH_FORGET)                                                \
+  X(kGetattr, GETATTR) X(kSetattr, SETATTR) X(kStatx, STATX) X(kAccess, ACCESS)                                      \
+  X(kReadlink, READLINK) X(kSymlink, SYMLINK) X(kLink, LINK) X(kMknod, MKNOD) X(kMkdir, MKDIR) X(kTmpfile, TMPFILE)  \
+  X(kUnlink, UNLINK) X(kRmdir, RMDIR) X(kRename, RENAME) X(kRename2, RENAME2)                                        \
+  X(kCreate, CREATE) X(kOpen, OPEN) X(kRead, READ) X(kWrite, WRITE) X(kFlush, FLUSH) X(kRelease, RELEASE)            \
+  X(kFsync, FSYNC) X(kFallocate, FALLOCATE) X(kLseek, LSEEK) X(kCopyFileRange, COPY_FILE_RANGE)                      \
+  X(kOpendir, OPENDIR) X(kReaddir, READDIR) X(kReaddirplus, READDIRPLUS) X(kReleasedir, RELEASEDIR)                  \
+  X(kFsyncdir, FSYNCDIR) X(kStatfs, STATFS) X(kSyncfs, SYNCFS)                                                       \
+  X(kGetxattr, GETXATTR) X(kSetxattr, SETXATTR) X(kListxattr, LISTXATTR) X(kRemovexattr, REMOVEXATTR)                \
+  X(kGetlk, GETLK) X(kSetlk, SETLK) X(kFlock, FLOCK) X(kIoctl, IOCTL) X(kPoll, POLL) X(kBmap, BMAP)                  \
+  X(kInit, INIT) X(kDestroy, DESTROY) X(kInterrupt, INTERRUPT)
+// clang-format on
 
 enum class Opcode : uint8_t {
 #define ACETATE_ENUMERATOR(enumerator, name) enumerator,

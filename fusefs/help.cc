@@ -1,0 +1,47 @@
+#include "fusefs/options.h"
+
+namespace acetate::fusefs {
+
+absl::string_view HelpText() {
+  return R"(fusefs: stacks directories and shows their sum as one filesystem, without root.
+
+usage: fusefs [-f] -o lowerdir=A:B:...[,upperdir=U,workdir=W][,OPTION...] MOUNTPOINT
+       fusefs [-f] --branches=U=rw:A=ro:B=ro [--OPTION...] MOUNTPOINT
+       fusefs stats MOUNTPOINT [--json]
+       mount -t fuse.fusefs -o lowerdir=A:B:... fusefs MOUNTPOINT
+
+The first directory is the topmost. The writable one takes all changes; the others are never written. Without a
+writable one the mount is read-only. MOUNTPOINT may be /dev/fd/N: a fuse fd that the caller has mounted already.
+
+  -f                 stay in the foreground
+  -d                 stay in the foreground and log every request
+  -o OPTION,...      options; each may also be given as --OPTION
+  -h, --help         this text
+  -V, --version      versions of fusefs and libfuse
+
+options:
+  lowerdir=A:B       read-only layers; a backslash takes the next ':', ',' or '\' as it is
+  upperdir=U         the writable layer
+  workdir=W          an empty directory on the filesystem of the writable layer; with --branches DIR/.NAME.work beside
+                     the branch DIR/NAME, unless given
+  branches=A=MODE:B  layers with modes: rw (the first only), ro (its whiteouts do not count), ro+wh (they do);
+                     with +dotwh, .wh.NAME files count as well
+  dotwh              .wh.NAME files in the layers of lowerdir count as whiteouts
+  whiteouts=HOW      write whiteouts as char (device 0/0), xattr, or auto: char where it is permitted
+  userxattr[=auto]   keep overlay xattrs under user. instead of trusted.; auto (the default): when not privileged
+  redirect_dir=off, metacopy=off, index=off
+                     do not write redirects, metadata-only copies, the index of hard links
+  xattr=off          no extended attributes for applications; noacl: no ACLs
+  volatile           answer fsync at once; a crash of the machine may lose the writable layer
+  timeout=SECONDS    how long the kernel may keep names and attributes (default: until the mount ends)
+  writeback          let the kernel collect writes before it sends them
+  control=PATH       the control socket (default: in the runtime directory, named after the mount)
+  allow_other, allow_root, ro, nosuid, nodev, noexec, noatime, fsname=NAME, max_read=N, max_write=N...
+                     as for any FUSE mount, see mount.fuse3(8)
+
+fusefs ends when it is unmounted (umount, or fusermount3 -u without root) or gets SIGTERM. Exit status: 0 mounted, or
+with -f unmounted; 1 otherwise, with the reason in one line. More in fusefs(1).
+)";
+}
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,216 @@
+#include "fusefs/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace acetate::fusefs {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Options Parse(const std::vector<std::string>& args) {
+  absl::StatusOr<CommandLine> line = ParseCommandLine(args);
+  EXPECT_TRUE(line.ok()) << line.status();
+  return line.ok() ? line->options : Options();
+}
+
+std::string Error(const std::vector<std::string>& args) {
+  absl::StatusOr<CommandLine> line = ParseCommandLine(args);
+  EXPECT_FALSE(line.ok());
+  return line.ok() ? "" : std::string(line.status().message());
+}
+
+// With the rest of a command line that works.
+Options ParseOption(const std::string& option) { return Parse({"-o", "lowerdir=/a," + option, "/m"}); }
+std::string OptionError(const std::string& option) { return Error({"-o", "lowerdir=/a," + option, "/m"}); }
+
+TEST(OptionsTest, OverlayfsCommandLine) {
+  Options options = Parse({"-f", "-o", "lowerdir=/a:/b,upperdir=/u,workdir=/w,volatile", "/m"});
+  ASSERT_EQ(options.branches.size(), 3u);
+  EXPECT_EQ(options.branches[0].path, "/u");
+  EXPECT_EQ(options.branches[0].mode, BranchMode::kReadWrite);
+  EXPECT_EQ(options.branches[1].path, "/a");
+  EXPECT_EQ(options.branches[1].mode, BranchMode::kReadOnly);
+  EXPECT_EQ(options.branches[2].path, "/b");
+  EXPECT_EQ(options.workdir, "/w");
+  EXPECT_FALSE(options.make_workdir);
+  EXPECT_EQ(options.mountpoint, "/m");
+  EXPECT_TRUE(options.foreground);
+  EXPECT_TRUE(options.skip_sync);
+  EXPECT_EQ(options.fsname, "fusefs");
+}
+
+TEST(OptionsTest, OptionsMayFollowTheMountpointAndRepeat) {
+  Options options = Parse({"/m", "-olowerdir=/a", "-o", "noatime", "-o", "timeout=1.5"});
+  EXPECT_EQ(options.mountpoint, "/m");
+  EXPECT_EQ(options.timeout, 1.5);
+  EXPECT_THAT(options.mount_options, ElementsAre("noatime"));
+  EXPECT_FALSE(options.foreground);
+}
+
+TEST(OptionsTest, EscapesAsInOverlayfs) {
+  Options options = Parse({"-o", R"(lowerdir=/a\:1:/b\,2:/c\\3,upperdir=/u\:\,x,workdir=/w\,y)", "/m"});
+  ASSERT_EQ(options.branches.size(), 4u);
+  EXPECT_EQ(options.branches[0].path, "/u:,x");
+  EXPECT_EQ(options.branches[1].path, "/a:1");
+  EXPECT_EQ(options.branches[2].path, "/b,2");
+  EXPECT_EQ(options.branches[3].path, R"(/c\3)");
+  EXPECT_EQ(options.workdir, "/w,y");
+}
+
+TEST(OptionsTest, LongOptionsNeedNoEscapeForCommas) {
+  Options options = Parse({"--lowerdir=/a,b", "--allow-other", "--control=/run/c.sock", "--xattr=off", "/m"});
+  EXPECT_EQ(options.branches[0].path, "/a,b");
+  EXPECT_TRUE(options.allow_other);
+  EXPECT_TRUE(options.xattr_off);
+  EXPECT_EQ(options.control_path, "/run/c.sock");
+}
+
+TEST(OptionsTest, BranchesDeriveTheWorkDirectory) {
+  Options options = Parse({"--branches=/srv/u=rw:/a=ro", "/m"});
+  EXPECT_EQ(options.workdir, "/srv/.u.work");
+  EXPECT_TRUE(options.make_workdir);
+  options = Parse({"--branches=/srv/u=rw:/a=ro", "--workdir=/w", "/m"});
+  EXPECT_EQ(options.workdir, "/w");
+  EXPECT_FALSE(options.make_workdir);
+  EXPECT_THAT(Error({"--branches=.=rw:/a=ro", "/m"}), HasSubstr("--workdir=DIR"));
+}
+
+TEST(OptionsTest, AufsSpelling) {
+  EXPECT_EQ(Parse({"-o", "br:/u=rw:/a=ro", "/m"}).branches.size(), 2u);
+  EXPECT_EQ(Parse({"-o", "br=/u=rw:/a=ro", "/m"}).branches.size(), 2u);
+}
+
+TEST(OptionsTest, ReadOnlyWithoutAWritableBranch) {
+  EXPECT_EQ(Parse({"-o", "lowerdir=/a:/b,workdir=/w", "/m"}).workdir, "");
+  EXPECT_EQ(Parse({"--branches=/a=ro:/b=ro", "/m"}).workdir, "");
+}
+
+TEST(OptionsTest, MountHelperForm) {
+  Options options = Parse({"overlay", "/m", "-o", "rw,lowerdir=/a,dev,suid,x-systemd.automount,_netdev,user=me"});
+  EXPECT_EQ(options.mountpoint, "/m");
+  EXPECT_EQ(options.fsname, "overlay");
+  EXPECT_THAT(options.mount_options, ElementsAre("rw", "dev", "suid"));
+  EXPECT_EQ(Parse({"overlay", "/m", "-o", "lowerdir=/a,fsname=mine"}).fsname, "mine");
+}
+
+TEST(OptionsTest, ReadyFdRunsInTheForeground) {
+  EXPECT_TRUE(Parse({"-o", "lowerdir=/a", "/dev/fd/7"}).foreground);
+  EXPECT_TRUE(IsMountedFd("/dev/fd/0"));
+  EXPECT_FALSE(IsMountedFd("/dev/fd/"));
+  EXPECT_FALSE(IsMountedFd("/dev/fd/x"));
+  EXPECT_FALSE(IsMountedFd("/mnt"));
+}
+
+TEST(OptionsTest, EveryOptionOfFuseOverlayfsAndOverlayfsIsKnown) {
+  for (const char* option : {"static_nlink",
+                             "volatile",
+                             "noacl",
+                             "xino=auto",
+                             "xino=off",
+                             "redirect_dir=on",
+                             "redirect_dir=follow",
+                             "redirect_dir=nofollow",
+                             "metacopy=on",
+                             "index=off",
+                             "userxattr",
+                             "fsync=0",
+                             "allow_root",
+                             "default_permissions",
+                             "threaded=1",
+                             "fast_ino=0",
+                             "writeback=1",
+                             "noxattrs=1",
+                             "plugins=",
+                             "xattr_permissions=0",
+                             "context=system_u:object_r:container_file_t:s0",
+                             "max_read=65536",
+                             "nonempty"}) {
+    EXPECT_TRUE(ParseCommandLine({"-o", std::string("lowerdir=/a,") + option, "/m"}).ok()) << option;
+  }
+}
+
+TEST(OptionsTest, Values) {
+  EXPECT_EQ(ParseOption("userxattr").xattr_namespace, XattrNamespace::kUser);
+  EXPECT_EQ(ParseOption("userxattr=off").xattr_namespace, XattrNamespace::kTrusted);
+  EXPECT_EQ(ParseOption("userxattr=auto").xattr_namespace, XattrNamespace::kAuto);
+  EXPECT_EQ(ParseOption("whiteouts=xattr").write_whiteouts, WhiteoutEncoding::kXattr);
+  EXPECT_EQ(ParseOption("whiteouts=char").write_whiteouts, WhiteoutEncoding::kCharDevice);
+  EXPECT_FALSE(ParseOption("redirect_dir=off").redirect_dir);
+  EXPECT_FALSE(ParseOption("redirect_dir=nofollow").redirect_dir);
+  EXPECT_FALSE(ParseOption("metacopy=off").metacopy);
+  EXPECT_FALSE(ParseOption("index=off").index);
+  EXPECT_FALSE(ParseOption("noacl").acl);
+  EXPECT_TRUE(ParseOption("fsync=0").skip_sync);
+  EXPECT_FALSE(ParseOption("fsync=1").skip_sync);
+  EXPECT_TRUE(ParseOption("writeback").writeback);
+  EXPECT_FALSE(ParseOption("writeback=0").writeback);
+  EXPECT_EQ(ParseOption("max_write=4096").max_write, 4096u);
+  EXPECT_TRUE(ParseOption("ro").read_only);
+  EXPECT_EQ(ParseOption("dotwh").branches[0].format, WhiteoutFormat::kDotWh);
+  EXPECT_TRUE(ParseOption("debug").foreground);
+}
+
+TEST(OptionsTest, ErrorsNameOptionAndValueInOneLine) {
+  EXPECT_THAT(OptionError("timeout=soon"), AllOf(HasSubstr("timeout=soon"), HasSubstr("seconds")));
+  EXPECT_THAT(OptionError("timeout=-1"), HasSubstr("timeout=-1"));
+  EXPECT_THAT(OptionError("timeout=nan"), HasSubstr("timeout=nan"));
+  EXPECT_THAT(OptionError("metacopy=maybe"), HasSubstr("metacopy=maybe: must be on or off"));
+  EXPECT_THAT(OptionError("whiteouts=dot"), HasSubstr("auto, char or xattr"));
+  EXPECT_THAT(OptionError("max_write=-3"), HasSubstr("max_write=-3"));
+  EXPECT_THAT(OptionError("volatile=1"), HasSubstr("takes no value"));
+  EXPECT_THAT(OptionError("control"), HasSubstr("needs a value"));
+  EXPECT_THAT(OptionError("control="), HasSubstr("give a path"));
+  EXPECT_THAT(OptionError("lowerdir=/b"), HasSubstr("given before"));
+  EXPECT_THAT(OptionError("nosuchthing=7"), HasSubstr("unknown option -o nosuchthing=7"));
+  EXPECT_THAT(OptionError("allow_root,allow_other"), HasSubstr("exclude each other"));
+  EXPECT_THAT(Error({"--nosuchthing", "/m"}), HasSubstr("unknown option --nosuchthing"));
+  EXPECT_THAT(Error({"-x", "/m"}), HasSubstr("unknown option -x"));
+  EXPECT_THAT(Error({"/m", "-o"}), HasSubstr("-o needs a value"));
+}
+
+TEST(OptionsTest, WhatIsNotBuiltIsNotIgnored) {
+  for (const char* option : {"uidmapping=0:1000:1", "gidmapping=0:1000:1", "squash_to_root", "squash_to_uid=1000",
+                             "squash_to_gid=1000", "xattr_permissions=2", "plugins=/x.so"}) {
+    EXPECT_THAT(OptionError(option), AllOf(HasSubstr(option), HasSubstr("not supported"))) << option;
+  }
+}
+
+TEST(OptionsTest, MissingParts) {
+  EXPECT_THAT(Error({}), HasSubstr("no layers"));
+  EXPECT_THAT(Error({"/m"}), HasSubstr("no layers"));
+  EXPECT_THAT(Error({"-o", "lowerdir=/a"}), HasSubstr("no mountpoint"));
+  EXPECT_THAT(Error({"-o", "lowerdir=", "/m"}), HasSubstr("empty entry"));
+  EXPECT_THAT(Error({"-o", "lowerdir=/a::/b", "/m"}), HasSubstr("empty entry"));
+  EXPECT_THAT(Error({"-o", "lowerdir=/a,upperdir=/u", "/m"}), HasSubstr("workdir=DIR"));
+  EXPECT_THAT(Error({"-o", "lowerdir=/a,upperdir=,workdir=/w", "/m"}), HasSubstr("upperdir= is empty"));
+  EXPECT_THAT(Error({"-o", "upperdir=/u,workdir=/w", "/m"}), HasSubstr("no layers"));
+  EXPECT_THAT(Error({"-o", "lowerdir=/a", "--branches=/b=ro", "/m"}), HasSubstr("exclude each other"));
+  EXPECT_THAT(Error({"-o", "lowerdir=/a", "src", "/m", "more"}), HasSubstr("'more'"));
+}
+
+TEST(OptionsTest, HelpAndVersionNeedNothingElse) {
+  EXPECT_EQ(ParseCommandLine({"--help"})->action, Action::kHelp);
+  EXPECT_EQ(ParseCommandLine({"-h"})->action, Action::kHelp);
+  EXPECT_EQ(ParseCommandLine({"--version"})->action, Action::kVersion);
+  EXPECT_EQ(ParseCommandLine({"-V", "/m"})->action, Action::kVersion);
+  EXPECT_THAT(std::string(HelpText()), AllOf(HasSubstr("lowerdir="), Not(HasSubstr("\t"))));
+}
+
+TEST(OptionsTest, Stats) {
+  absl::StatusOr<CommandLine> line = ParseCommandLine({"stats", "/m", "--json"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->action, Action::kStats);
+  EXPECT_EQ(line->mountpoint, "/m");
+  EXPECT_TRUE(line->json);
+  EXPECT_EQ(ParseCommandLine({"stats", "--control=/c"})->options.control_path, "/c");
+  EXPECT_THAT(Error({"stats"}), HasSubstr("needs a mountpoint"));
+  EXPECT_THAT(Error({"stats", "/m", "/n"}), HasSubstr("'/n'"));
+  EXPECT_THAT(Error({"stats", "/m", "--xml"}), HasSubstr("--xml"));
+}
+
+}  // namespace
+}  // namespace acetate::fusefs
