@@ -41,17 +41,16 @@ def _system_library_impl(ctx):
         link = _run(ctx, ["pkg-config", "--libs"] + modules, environment).split(" ")
         link = [f if f in _LIBC else _prefer_archive(ctx, f, directories) for f in link if f]
         compile = [f for f in _run(ctx, ["pkg-config", "--cflags"] + modules, environment).split(" ") if f]
-        options = []
-        includes = ""
-        for flag in compile:
-            if prefix and flag.startswith("-I" + prefix):
-                # Outside the system's include directories Bazel wants headers that it was told about.
-                ctx.symlink(flag[2:], "headers")
-                includes = "headers"
-            elif not flag.startswith("-I/usr/include") and not flag.startswith("-std="):
-                options.append(flag)
-            elif flag.startswith("-I/usr/include"):
-                options.append("-isystem" + flag[2:])
+        defines = []
+        includes = []
+        for flag in compile:  # an -I of the system's own include directory is not needed
+            if flag.startswith("-D"):
+                defines.append(flag[2:])
+            elif prefix and flag.startswith("-I" + prefix):
+                # Outside the system's include directories Bazel wants headers that it was told about. The prefix's own
+                # include directory, so that <fuse3/fuse.h> names the same header with and without a prefix.
+                ctx.symlink(prefix + "/include", "headers")
+                includes.append("headers")
         packages.setdefault(package, []).append(
             """cc_library(
     name = "{name}",
@@ -63,8 +62,8 @@ def _system_library_impl(ctx):
 )
 """.format(
                 name = name,
-                defines = [f[2:] for f in options if f.startswith("-D")],
-                includes = [includes] if includes else [],
+                defines = defines,
+                includes = includes,
                 linkopts = link + ctx.attr.extra_linkopts,
             ),
         )
