@@ -40,7 +40,7 @@ if [[ ${#cxx[@]} -gt 0 ]]; then
 fi
 if [[ ${#scripts[@]} -gt 0 ]]; then
   say "shellcheck: ${#scripts[@]} scripts"
-  shellcheck --external-sources "${scripts[@]}" || status=1
+  shellcheck "${scripts[@]}" || status=1
 fi
 if $tidy && [[ ${#units[@]} -gt 0 ]]; then
   say "clang-tidy: ${#units[@]} files"

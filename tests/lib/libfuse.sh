@@ -13,7 +13,6 @@ cached_libfuse() { find "$(cache_dir)" -maxdepth 1 -name 'libfuse-[0-9]*' -type 
 
 # The mirror that the machine's own apt takes Debian from.
 debian_mirror() {
-  # shellcheck disable=SC2016  # apt-get fills in the fields
   apt-get indextargets --format '$(ORIGIN)|$(CREATED_BY)|$(LABEL)|$(REPO_URI)' |
     awk -F'|' '$1 == "Debian" && $2 == "Packages" && $3 == "Debian" {print $4; exit}'
 }

@@ -1,0 +1,109 @@
+# shellcheck shell=bash
+# Makes the Debian images that the quickstart and the tests run. A layer is a directory that belongs to the unprivileged
+# user, as one that they had unpacked themselves; it is made once, kept, and never written again. Sourced after say.sh and
+# users.sh.
+
+# Raised when what a layer holds changes: layers of another number are made anew.
+readonly LAYER_FORMAT=1
+
+# Where images are kept: in the cache of the user who runs them, whoever asks.
+images_dir() {
+  if is_root; then
+    printf '%s/.cache/acetate/images\n' "$(home_of "$PLAIN_USER")"
+  else
+    printf '%s/images\n' "$(cache_dir)"
+  fi
+}
+
+# The machine's own Debian sources, in the form of sources.list.
+debian_sources() {
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  apt-get indextargets --format '$(ORIGIN)|$(CREATED_BY)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)' |
+    awk -F'|' -v keyring="$keyring" '$1 == "Debian" && $2 == "Packages" && !seen[$3, $4, $5]++ {
+      print "deb [signed-by=" keyring "] " $3 " " $4 " " $5
+    }'
+}
+
+# The name of layer $1 as made from the machine's present sources: they and the format are part of it.
+layer_name() { printf '%s-%s\n' "$1" "$({ echo "$LAYER_FORMAT" && debian_sources; } | sha256sum | cut -c1-12)"; }
+
+# Makes layer directory $1 by running the function $2 with a new directory as its argument, unless it is there. The
+# directory gets its name only when it is complete.
+make_layer() {
+  local layer="$1" maker="$2"
+  as_plain_user test -d "$layer" && return 0
+  local new="$layer.new"
+  as_plain_user mkdir -p -m 0700 "${layer%/*}"
+  as_plain_user rm -rf "$new"
+  as_plain_user mkdir "$new"
+  if ! "$maker" "$new"; then
+    as_plain_user rm -rf "$new"
+    warn "could not make the layer ${layer##*/}"
+    return 1
+  fi
+  as_plain_user mv "$new" "$layer"
+}
+
+# A Debian with dpkg, apt and Perl's base, as small as its own packages allow.
+make_debian_layer() {
+  local sources log status=0
+  sources="$(debian_sources)"
+  if [[ -z $sources ]]; then
+    warn "apt has no list of Debian's packages: run apt-get update as root"
+    return 1
+  fi
+  say "making a Debian tree with mmdebstrap, from this machine's apt sources (about a minute, once)"
+  log="$(mktemp)"
+  # Times are clamped to a constant, and what a new machine would make differently is fixed: the same packages give the
+  # same tree. Through tar, since the files are to belong to the user, and only mknod needs what a user does not have.
+  SOURCE_DATE_EPOCH=1700000000 mmdebstrap --quiet --variant=apt \
+    --customize-hook='echo debian >"$1/etc/hostname"' \
+    --customize-hook='printf "127.0.0.1\tlocalhost\n::1\tlocalhost\n" >"$1/etc/hosts"' \
+    --customize-hook='rm -f "$1/etc/resolv.conf" "$1"/var/log/*.log "$1"/var/log/apt/*' \
+    '' - - <<<"$sources" 2>"$log" |
+    as_plain_user tar -x -p --no-same-owner --exclude='./dev/*' -C "$1" || status=1
+  [[ $status -eq 0 ]] || tail -n 20 "$log" >&2
+  rm -f "$log"
+  return "$status"
+}
+
+# A layer with a greeting, a program, and a whiteout that hides a file of the layers below.
+make_greeting_layer() {
+  as_plain_user sh -eu -c '
+    cd "$1"
+    mkdir -p -m 0755 etc usr usr/local usr/local/bin
+    echo "This greeting is in the second layer." >etc/motd
+    printf "%s\n" "#!/bin/sh" "echo \"Hello from \$(hostname), process \$\$, as \$(id -un).\"" >usr/local/bin/hello
+    chmod 0644 etc/motd
+    chmod 0755 usr/local/bin/hello
+    # A character device 0/0 hides the name below; making one takes no privilege.
+    mknod etc/issue.net c 0 0
+  ' sh "$1"
+}
+
+# A layer with the Debian packages "${@:3}" and all they need beyond the layer $2, unpacked into $1.
+unpack_packages() {
+  local layer="$1" base="$2" archives deb status=0
+  shift 2
+  archives="$(mktemp -d)"
+  mkdir "$archives/partial"
+  # The base's own list of what is installed, so that only what it lacks is fetched.
+  quietly apt-get -q -y --no-install-recommends --download-only -o APT::Sandbox::User="$(id -un)" \
+    -o Dir::State::status="$base/var/lib/dpkg/status" -o Dir::Cache::archives="$archives" -o Debug::NoLocking=true \
+    install "$@" || status=1
+  # /bin, /lib and /sbin are links into /usr below; directories of those names here would hide them.
+  as_plain_user sh -eu -c 'cd "$1"; for d in bin sbin lib lib32 lib64 libx32; do mkdir -p usr/$d; ln -s usr/$d $d; done' sh "$layer"
+  for deb in "$archives"/*.deb; do
+    [[ $status -eq 0 ]] || break
+    dpkg-deb --fsys-tarfile "$deb" | as_plain_user tar -x -p --no-same-owner --keep-directory-symlink -C "$layer" || status=1
+  done
+  as_plain_user sh -eu -c 'cd "$1"; rm bin sbin lib lib32 lib64 libx32; rmdir --ignore-fail-on-non-empty usr/*' sh "$layer"
+  rm -rf "$archives"
+  return "$status"
+}
+
+# A layer with a compiler, Git and SQLite on top of the Debian layer.
+make_tools_layer() {
+  say "making a layer with gcc, git and sqlite3 (about a minute, once)"
+  unpack_packages "$1" "$(images_dir)/$(layer_name debian)" gcc libc6-dev git sqlite3
+}
