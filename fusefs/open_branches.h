@@ -16,6 +16,7 @@ struct OpenedBranches {
   UniqueFd work_fd;                  // O_RDONLY | O_DIRECTORY; invalid without a writable branch
   // Holds an flock for as long as the daemon lives, as work_fd does: an upper or work directory has one user.
   UniqueFd upper_lock_fd;
+  bool made_work = false;  // the work directory did not exist before
 };
 
 // Errors are one line each: what is wrong with which path, and what to do.
