@@ -1,0 +1,15 @@
+// Copying a file's contents between two branches, the cheapest way that works. Thread-safe; blocks.
+#pragma once
+
+#include <sys/types.h>
+
+#include "common/errno_or.h"
+
+namespace acetate::fusefs {
+
+// Makes the empty file `to` equal to the first `size` bytes of `from`: a clone (FICLONE) where the filesystem shares
+// blocks, else copy_file_range of each run of data, else read and write. Holes stay holes. Returns the bytes that were
+// copied one way or another, holes and clones not counted.
+ErrnoOr<off_t> CopyData(int from, int to, off_t size);
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,163 @@
+// Copy-up: an object of a lower layer gets a copy in the upper branch, which is then written instead.
+//
+// As the kernel's ovl_copy_up(): the copy is built in the work directory with contents, owner, xattrs, mode and times,
+// and published by one rename. A failure, or death, at any point leaves the object as it was. Directories above it are
+// copied up first, one at a time from the top.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "fusefs/copy_data.h"
+#include "fusefs/union_fs.h"
+#include "fusefs/with_spare_fds.h"
+
+namespace acetate::fusefs {
+
+Errno UnionFs::CopyUpLocked(Inode* inode, off_t size_limit) {
+  return inode->is_dir() ? CopyUpDirLocked(inode) : CopyUpFileLocked(inode, size_limit);
+}
+
+Errno UnionFs::CopyUpDirLocked(Inode* dir) {
+  if (!writable()) return Errno(EROFS);
+  std::vector<Inode*> missing;
+  for (; dir->dir->upper == nullptr; dir = dir->names.front()->parent) {
+    if (dir->dir->removed) return Errno(ENOENT);
+    missing.push_back(dir);
+  }
+  for (; !missing.empty(); missing.pop_back()) ACETATE_RETURN_IF_ERROR(CopyUpOneDirLocked(missing.back()));
+  return kOk;
+}
+
+Errno UnionFs::CopyUpOneDirLocked(Inode* dir) {
+  Dentry* dentry = dir->names.front();
+  LayerDirRef parent = dentry->parent->dir->upper;
+  ACETATE_ASSIGN_OR_RETURN(Location from, Locate(dir));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, from.branch->Stat(from.dirfd(), ""));
+  const std::string temp = work_->TempName();
+  ACETATE_RETURN_IF_ERROR(upper_->MkDir(work_->fd(), temp.c_str(), 0700));
+  auto undo = absl::MakeCleanup([&] { work_->Remove(temp).IgnoreError(); });
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(from, st, work_->fd(), temp.c_str()));
+
+  ACETATE_ASSIGN_OR_RETURN(FdRef parent_fd, DirFd(parent.get()));
+  ACETATE_ASSIGN_OR_RETURN(struct stat parent_st, upper_->Stat(parent_fd->get(), ""));
+  ACETATE_RETURN_IF_ERROR(upper_->Rename(work_->fd(), temp.c_str(), parent_fd->get(), dentry->name.c_str(), 0));
+  std::move(undo).Cancel();
+  // What the union shows has not changed, so neither has the directory's time.
+  const struct timespec times[2] = {parent_st.st_atim, parent_st.st_mtim};
+  upper_->SetTimes(parent_fd->get(), "", times).IgnoreError();
+
+  auto layer = std::make_shared<LayerDir>();
+  layer->branch = upper_;
+  layer->parent = std::move(parent);
+  layer->name = dentry->name;
+  dir->dir->upper = std::move(layer);
+  dentry->in_upper = true;
+  stats_->Add(Gauge::kCopyUps, 1);
+  return kOk;
+}
+
+Errno UnionFs::CopyUpFileLocked(Inode* inode, off_t size_limit) {
+  while (inode->copying) copied_.Wait(&mu_);
+  if (inode->upper) return kOk;
+  if (!writable()) return Errno(EROFS);
+  if (!inode->names.empty()) ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(inode->names.front()->parent));
+
+  ACETATE_ASSIGN_OR_RETURN(Location from, Locate(inode));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, from.branch->Stat(from.dirfd(), from.c_name()));
+  const std::string temp = work_->TempName();
+  UniqueFd data;
+  if (S_ISREG(st.st_mode)) {
+    ACETATE_ASSIGN_OR_RETURN(
+        data, WithSpareFds([&] { return upper_->Open(work_->fd(), temp.c_str(), O_CREAT | O_EXCL | O_RDWR, 0600); }));
+  } else if (S_ISLNK(st.st_mode)) {
+    ACETATE_ASSIGN_OR_RETURN(std::string target, from.branch->ReadLink(from.dirfd(), from.c_name()));
+    ACETATE_RETURN_IF_ERROR(upper_->SymLink(target.c_str(), work_->fd(), temp.c_str()));
+  } else {
+    ACETATE_RETURN_IF_ERROR(upper_->MkNod(work_->fd(), temp.c_str(), (st.st_mode & S_IFMT) | 0600, st.st_rdev));
+  }
+  auto undo = absl::MakeCleanup([&] { work_->Remove(temp).IgnoreError(); });
+
+  const off_t size = size_limit < 0 ? st.st_size : std::min(st.st_size, size_limit);
+  if (data.valid() && size > 0) {
+    ACETATE_ASSIGN_OR_RETURN(FdRef source, DataFdLocked(inode, false));
+    inode->copying = true;
+    mu_.Unlock();
+    ErrnoOr<off_t> copied = CopyData(source->get(), data.get(), size);
+    // The copy replaces the name by rename: without this a power cut could leave the name and lose the contents.
+    if (copied.ok() && !options_.skip_sync && fdatasync(data.get()) != 0) copied = Errno::Last();
+    mu_.Lock();
+    inode->copying = false;
+    copied_.SignalAll();
+    if (!copied.ok()) return copied.error();
+    stats_->Add(Gauge::kBytesCopiedUp, *copied);
+    // It may have lost its name meanwhile; it has not moved otherwise, since that needs a copy-up and waits.
+    ACETATE_ASSIGN_OR_RETURN(from, Locate(inode));
+  }
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(from, st, work_->fd(), temp.c_str()));
+  ACETATE_RETURN_IF_ERROR(PublishCopyLocked(inode, temp, &data));
+  std::move(undo).Cancel();
+  stats_->Add(Gauge::kCopyUps, 1);
+  return kOk;
+}
+
+Errno UnionFs::PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd* data) {
+  if (inode->names.empty()) {
+    // Removed while in use: the copy has no name either and lives as long as its fd.
+    ACETATE_ASSIGN_OR_RETURN(UniqueFd held, upper_->Open(work_->fd(), temp.c_str(), O_PATH, 0));
+    ACETATE_RETURN_IF_ERROR(upper_->Unlink(work_->fd(), temp.c_str()));
+    inode->orphan_fd = std::make_shared<const UniqueFd>(std::move(held));
+    inode->orphan_dir = nullptr;
+  } else {
+    Dentry* dentry = inode->names.front();
+    ACETATE_ASSIGN_OR_RETURN(FdRef parent_fd, DirFd(dentry->parent->dir->upper.get()));
+    ACETATE_ASSIGN_OR_RETURN(struct stat parent_st, upper_->Stat(parent_fd->get(), ""));
+    ACETATE_RETURN_IF_ERROR(upper_->Rename(work_->fd(), temp.c_str(), parent_fd->get(), dentry->name.c_str(), 0));
+    const struct timespec times[2] = {parent_st.st_atim, parent_st.st_mtim};
+    upper_->SetTimes(parent_fd->get(), "", times).IgnoreError();
+    dentry->in_upper = true;
+    dentry->lowers.clear();
+  }
+  // From here on reads go to the copy; the lower file's fd is never used for this object again.
+  inode->upper = true;
+  data_fds_.Drop(&inode->data);
+  if (data->valid()) {
+    data_fds_.Put(&inode->data, std::move(*data));
+    inode->data_writable = true;
+  }
+  return kOk;
+}
+
+Errno UnionFs::CopyMetadata(const Location& from, const struct stat& st, int to_dirfd, const char* to_name) {
+  // An unprivileged daemon cannot give files away: what it copies up becomes its own user's.
+  Errno error = upper_->Chown(to_dirfd, to_name, identity_.ShownUid(st.st_uid), identity_.ShownGid(st.st_gid));
+  if (!error.ok() && !((error == EPERM || error == EINVAL) && !identity_.can_switch())) return error;
+  // After the owner, which would clear security.capability.
+  ACETATE_RETURN_IF_ERROR(CopyXattrs(from, to_dirfd, to_name));
+  if (!S_ISLNK(st.st_mode)) ACETATE_RETURN_IF_ERROR(upper_->Chmod(to_dirfd, to_name, st.st_mode & 07777));
+  const struct timespec times[2] = {st.st_atim, st.st_mtim};
+  return upper_->SetTimes(to_dirfd, to_name, times);
+}
+
+Errno UnionFs::CopyXattrs(const Location& from, int to_dirfd, const char* to_name) {
+  ErrnoOr<std::string> list = from.branch->ListXattr(from.dirfd(), from.c_name());
+  if (list.error() == EOPNOTSUPP) return kOk;
+  if (!list.ok()) return list.error();
+  for (const std::string& key : xattrs_.ToCopy(*list)) {
+    ErrnoOr<size_t> size = from.branch->GetXattr(from.dirfd(), from.c_name(), key.c_str(), nullptr, 0);
+    if (!size.ok()) continue;  // listed, but not ours to read: not ours to carry over
+    std::string value(*size, '\0');
+    ACETATE_ASSIGN_OR_RETURN(
+        size_t length, from.branch->GetXattr(from.dirfd(), from.c_name(), key.c_str(), value.data(), value.size()));
+    Errno error = upper_->SetXattr(to_dirfd, to_name, key.c_str(), value.data(), length, 0);
+    // As the kernel's ovl_copy_xattr(): an attribute that the upper's filesystem does not know is left behind, and so
+    // is a label that this user may not set.
+    if (error == EOPNOTSUPP || error == EPERM) continue;
+    if (!error.ok()) return error;
+  }
+  return kOk;
+}
+
+}  // namespace acetate::fusefs

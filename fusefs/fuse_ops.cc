@@ -1,0 +1,396 @@
+#include "fusefs/fuse_ops.h"
+
+#include <linux/fs.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace acetate::fusefs {
+namespace {
+
+FuseContext* ContextOf(fuse_req_t req) { return static_cast<FuseContext*>(fuse_req_userdata(req)); }
+
+// Every handler begins here: the request is counted, the union returned.
+UnionFs* Begin(fuse_req_t req, Opcode opcode) {
+  FuseContext* context = ContextOf(req);
+  context->stats->Count(opcode);
+  return context->fs;
+}
+
+Caller CallerOf(fuse_req_t req) {
+  const fuse_ctx* ctx = fuse_req_ctx(req);
+  return {ctx->uid, ctx->gid};
+}
+
+// The replies. A reply that cannot be delivered, since the caller is gone or the filesystem unmounted, is nobody's.
+
+void Reply(fuse_req_t req, Errno error) { fuse_reply_err(req, error.value()); }
+
+fuse_entry_param ToParam(fuse_req_t req, const Entry& entry) {
+  const double timeout = ContextOf(req)->options->timeout;
+  fuse_entry_param param = {};
+  param.ino = entry.node;
+  param.attr = entry.attr;
+  param.attr_timeout = timeout;
+  param.entry_timeout = timeout;
+  return param;
+}
+
+void Reply(fuse_req_t req, const ErrnoOr<Entry>& entry) {
+  if (!entry.ok()) return Reply(req, entry.error());
+  fuse_entry_param param = ToParam(req, *entry);
+  // An entry that could not be told counts as no lookup.
+  if (fuse_reply_entry(req, &param) != 0) ContextOf(req)->fs->Forget(entry->node, 1);
+}
+
+void Reply(fuse_req_t req, const ErrnoOr<struct stat>& attr) {
+  if (!attr.ok()) return Reply(req, attr.error());
+  fuse_reply_attr(req, &*attr, ContextOf(req)->options->timeout);
+}
+
+// Of a value that the caller gave `size` bytes for; 0 asks for the length alone.
+void ReplyXattr(fuse_req_t req, const ErrnoOr<std::string>& value, size_t size) {
+  if (!value.ok()) return Reply(req, value.error());
+  if (size == 0) {
+    fuse_reply_xattr(req, value->size());
+  } else if (value->size() > size) {
+    Reply(req, Errno(ERANGE));
+  } else {
+    fuse_reply_buf(req, value->data(), value->size());
+  }
+}
+
+void ReplyCount(fuse_req_t req, const ErrnoOr<size_t>& count) {
+  if (!count.ok()) return Reply(req, count.error());
+  fuse_reply_write(req, *count);
+}
+
+// -- Names.
+
+void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  ErrnoOr<Entry> entry = Begin(req, Opcode::kLookup)->Lookup(parent, name);
+  if (!entry.ok() && entry.error() == ENOENT) {
+    // Told as an entry without a node, a missing name is remembered by the kernel and not asked for again.
+    fuse_entry_param missing = {};
+    missing.entry_timeout = ContextOf(req)->options->timeout;
+    fuse_reply_entry(req, &missing);
+    return;
+  }
+  Reply(req, entry);
+}
+
+void Forget(fuse_req_t req, fuse_ino_t node, uint64_t lookups) {
+  Begin(req, Opcode::kForget)->Forget(node, lookups);
+  fuse_reply_none(req);
+}
+
+void ForgetMulti(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
+  UnionFs* fs = Begin(req, Opcode::kBatchForget);
+  for (size_t i = 0; i < count; ++i) fs->Forget(forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none(req);
+}
+
+// Fills a reply buffer of READDIR or READDIRPLUS.
+class ReplySink : public DirSink {
+ public:
+  ReplySink(fuse_req_t req, size_t size, bool plus) : req_(req), buffer_(size), plus_(plus) {}
+
+  bool Fits(absl::string_view name) override {
+    // Rounded up as the kernel's FUSE_DIRENT_ALIGN: struct fuse_direntplus is struct fuse_dirent with an entry before
+    // it.
+    const size_t head = plus_ ? 152 : 24;
+    return used_ + ((head + name.size() + 7) & ~size_t{7}) <= buffer_.size();
+  }
+
+  void Add(const std::string& name, uint64_t next, uint64_t ino, mode_t type, const Entry* entry) override {
+    char* at = buffer_.data() + used_;
+    const size_t room = buffer_.size() - used_;
+    const off_t offset = static_cast<off_t>(next);
+    if (!plus_) {
+      struct stat st = {};
+      st.st_ino = ino;
+      st.st_mode = type;
+      used_ += fuse_add_direntry(req_, at, room, name.c_str(), &st, offset);
+      return;
+    }
+    fuse_entry_param param = {};
+    if (entry != nullptr) {
+      param = ToParam(req_, *entry);
+    } else {
+      param.attr.st_ino = ino;
+      param.attr.st_mode = type;
+    }
+    used_ += fuse_add_direntry_plus(req_, at, room, name.c_str(), &param, offset);
+  }
+
+  void Send() { fuse_reply_buf(req_, buffer_.data(), used_); }
+
+ private:
+  fuse_req_t req_;
+  std::vector<char> buffer_;
+  size_t used_ = 0;
+  const bool plus_;
+};
+
+void List(fuse_req_t req, UnionFs* fs, fuse_ino_t node, size_t size, off_t offset, bool plus) {
+  ReplySink sink(req, size, plus);
+  Errno error = fs->ReadDir(node, static_cast<uint64_t>(offset), plus, &sink);
+  if (!error.ok()) return Reply(req, error);
+  sink.Send();
+}
+
+void ReadDir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, fuse_file_info*) {
+  List(req, Begin(req, Opcode::kReaddir), node, size, offset, false);
+}
+
+void ReadDirPlus(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, fuse_file_info*) {
+  List(req, Begin(req, Opcode::kReaddirplus), node, size, offset, true);
+}
+
+void StatFs(fuse_req_t req, fuse_ino_t) {
+  ErrnoOr<struct statvfs> st = Begin(req, Opcode::kStatfs)->StatFs();
+  if (!st.ok()) return Reply(req, st.error());
+  fuse_reply_statfs(req, &*st);
+}
+
+// -- Attributes.
+
+void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
+  Reply(req, Begin(req, Opcode::kGetattr)->GetAttr(node));
+}
+
+void SetAttr(fuse_req_t req, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
+  AttrChange change;
+  change.set_mode = (to_set & FUSE_SET_ATTR_MODE) != 0;
+  change.set_uid = (to_set & FUSE_SET_ATTR_UID) != 0;
+  change.set_gid = (to_set & FUSE_SET_ATTR_GID) != 0;
+  change.set_size = (to_set & FUSE_SET_ATTR_SIZE) != 0;
+  change.mode = attr->st_mode;
+  change.uid = attr->st_uid;
+  change.gid = attr->st_gid;
+  change.size = attr->st_size;
+  change.times[0].tv_nsec = UTIME_OMIT;
+  change.times[1].tv_nsec = UTIME_OMIT;
+  if ((to_set & FUSE_SET_ATTR_ATIME) != 0) change.times[0] = attr->st_atim;
+  if ((to_set & FUSE_SET_ATTR_MTIME) != 0) change.times[1] = attr->st_mtim;
+  if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0) change.times[0].tv_nsec = UTIME_NOW;
+  if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) change.times[1].tv_nsec = UTIME_NOW;
+  change.set_times = change.times[0].tv_nsec != UTIME_OMIT || change.times[1].tv_nsec != UTIME_OMIT;
+  Reply(req, Begin(req, Opcode::kSetattr)->SetAttr(node, change));
+}
+
+void ReadLink(fuse_req_t req, fuse_ino_t node) {
+  ErrnoOr<std::string> target = Begin(req, Opcode::kReadlink)->ReadLink(node);
+  if (!target.ok()) return Reply(req, target.error());
+  fuse_reply_readlink(req, target->c_str());
+}
+
+void GetXattr(fuse_req_t req, fuse_ino_t node, const char* key, size_t size) {
+  UnionFs* fs = Begin(req, Opcode::kGetxattr);
+  if (ContextOf(req)->options->xattr_off) return Reply(req, Errno(ENOSYS));
+  ReplyXattr(req, fs->GetXattr(node, key, size), size);
+}
+
+void ListXattr(fuse_req_t req, fuse_ino_t node, size_t size) {
+  UnionFs* fs = Begin(req, Opcode::kListxattr);
+  if (ContextOf(req)->options->xattr_off) return Reply(req, Errno(ENOSYS));
+  ReplyXattr(req, fs->ListXattr(node), size);
+}
+
+void SetXattr(fuse_req_t req, fuse_ino_t node, const char* key, const char* value, size_t size, int flags) {
+  UnionFs* fs = Begin(req, Opcode::kSetxattr);
+  if (ContextOf(req)->options->xattr_off) return Reply(req, Errno(ENOSYS));
+  Reply(req, fs->SetXattr(node, key, absl::string_view(value, size), flags));
+}
+
+void RemoveXattr(fuse_req_t req, fuse_ino_t node, const char* key) {
+  UnionFs* fs = Begin(req, Opcode::kRemovexattr);
+  if (ContextOf(req)->options->xattr_off) return Reply(req, Errno(ENOSYS));
+  Reply(req, fs->RemoveXattr(node, key));
+}
+
+// -- New names. The kernel has applied the umask.
+
+void MkNod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
+  Reply(req, Begin(req, Opcode::kMknod)->MkNod(parent, name, mode, device, CallerOf(req)));
+}
+
+void MkDir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {
+  Reply(req, Begin(req, Opcode::kMkdir)->MkDir(parent, name, mode, CallerOf(req)));
+}
+
+void SymLink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) {
+  Reply(req, Begin(req, Opcode::kSymlink)->SymLink(target, parent, name, CallerOf(req)));
+}
+
+void Link(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent, const char* new_name) {
+  Reply(req, Begin(req, Opcode::kLink)->Link(node, new_parent, new_name));
+}
+
+#if ACETATE_LIBFUSE_HAS_TMPFILE
+void TmpFile(fuse_req_t req, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
+  ErrnoOr<Entry> entry = Begin(req, Opcode::kTmpfile)->TmpFile(parent, mode, CallerOf(req));
+  if (!entry.ok()) return Reply(req, entry.error());
+  fuse_entry_param param = ToParam(req, *entry);
+  if (fuse_reply_create(req, &param, info) != 0) ContextOf(req)->fs->Forget(entry->node, 1);
+}
+#endif
+
+// -- Names that go.
+
+void Unlink(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  Reply(req, Begin(req, Opcode::kUnlink)->Unlink(parent, name));
+}
+
+void RmDir(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  Reply(req, Begin(req, Opcode::kRmdir)->RmDir(parent, name));
+}
+
+void Rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
+            unsigned flags) {
+  UnionFs* fs = Begin(req, flags == 0 ? Opcode::kRename : Opcode::kRename2);
+  Reply(req, fs->Rename(parent, name, new_parent, new_name, flags));
+}
+
+// -- Contents.
+
+void Read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, fuse_file_info*) {
+  UnionFs* fs = Begin(req, Opcode::kRead);
+  // Kept from request to request: a fresh megabyte costs more in page faults than the read itself.
+  thread_local std::unique_ptr<char[]> buffer;
+  thread_local size_t capacity = 0;
+  if (capacity < size) {
+    buffer.reset(new char[size]);
+    capacity = size;
+  }
+  ErrnoOr<size_t> read = fs->Read(node, buffer.get(), size, offset);
+  if (!read.ok()) return Reply(req, read.error());
+  fuse_reply_buf(req, buffer.get(), *read);
+}
+
+void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t offset, fuse_file_info*) {
+  ReplyCount(req, Begin(req, Opcode::kWrite)->Write(node, data, size, offset));
+}
+
+void FSync(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {
+  Reply(req, Begin(req, Opcode::kFsync)->FSync(node, data_only != 0));
+}
+
+void FSyncDir(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {
+  Reply(req, Begin(req, Opcode::kFsyncdir)->FSyncDir(node, data_only != 0));
+}
+
+void Fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length, fuse_file_info*) {
+  Reply(req, Begin(req, Opcode::kFallocate)->Fallocate(node, mode, offset, length));
+}
+
+void LSeek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
+  ErrnoOr<off_t> position = Begin(req, Opcode::kLseek)->LSeek(node, offset, whence);
+  if (!position.ok()) return Reply(req, position.error());
+  fuse_reply_lseek(req, *position);
+}
+
+void CopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset, fuse_file_info*, fuse_ino_t out, off_t out_offset,
+                   fuse_file_info*, size_t size, int flags) {
+  UnionFs* fs = Begin(req, Opcode::kCopyFileRange);
+  ReplyCount(req, fs->CopyFileRange(in, in_offset, out, out_offset, size, static_cast<unsigned>(flags)));
+}
+
+// -- What the kernel is told once not to ask again: from then on it opens, closes and flushes by itself, and creates
+// files by MKNOD. Reads and writes name the node; there are no file handles.
+
+void Open(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  Begin(req, Opcode::kOpen);
+  Reply(req, Errno(ENOSYS));
+}
+
+void OpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  Begin(req, Opcode::kOpendir);
+  Reply(req, Errno(ENOSYS));
+}
+
+void Flush(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  Begin(req, Opcode::kFlush);
+  Reply(req, Errno(ENOSYS));
+}
+
+void Create(fuse_req_t req, fuse_ino_t, const char*, mode_t, fuse_file_info*) {
+  Begin(req, Opcode::kCreate);
+  Reply(req, Errno(ENOSYS));
+}
+
+void Release(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  Begin(req, Opcode::kRelease);
+  Reply(req, kOk);
+}
+
+void Init(void* userdata, fuse_conn_info* connection) {
+  auto* context = static_cast<FuseContext*>(userdata);
+  context->stats->Count(Opcode::kInit);
+  const unsigned unwanted =
+      FUSE_CAP_ATOMIC_O_TRUNC      // truncation is a SETATTR: OPEN is not answered
+      | FUSE_CAP_AUTO_INVAL_DATA   // the branches change only through us
+      | FUSE_CAP_HANDLE_KILLPRIV;  // the kernel clears suid bits by SETATTR, as the caller's rights say
+  const unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
+                          FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
+                          (context->options->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0U);
+  connection->want &= ~unwanted;
+  connection->want |= connection->capable & wanted;
+  connection->time_gran = 1;
+  const Options& options = *context->options;
+  if (options.max_write != 0) connection->max_write = options.max_write;
+  if (options.max_readahead != 0) connection->max_readahead = options.max_readahead;
+  if (options.max_background != 0) connection->max_background = options.max_background;
+  if (options.congestion_threshold != 0) connection->congestion_threshold = options.congestion_threshold;
+}
+
+const fuse_lowlevel_ops kOps = {
+    .init = Init,
+    .lookup = Lookup,
+    .forget = Forget,
+    .getattr = GetAttr,
+    .setattr = SetAttr,
+    .readlink = ReadLink,
+    .mknod = MkNod,
+    .mkdir = MkDir,
+    .unlink = Unlink,
+    .rmdir = RmDir,
+    .symlink = SymLink,
+    .rename = Rename,
+    .link = Link,
+    .open = Open,
+    .read = Read,
+    .write = Write,
+    .flush = Flush,
+    .release = Release,
+    .fsync = FSync,
+    .opendir = OpenDir,
+    .readdir = ReadDir,
+    .fsyncdir = FSyncDir,
+    .statfs = StatFs,
+    .setxattr = SetXattr,
+    .getxattr = GetXattr,
+    .listxattr = ListXattr,
+    .removexattr = RemoveXattr,
+    .create = Create,
+    .forget_multi = ForgetMulti,
+    .fallocate = Fallocate,
+    .readdirplus = ReadDirPlus,
+    .copy_file_range = CopyFileRange,
+    .lseek = LSeek,
+#if ACETATE_LIBFUSE_HAS_TMPFILE
+    .tmpfile = TmpFile,
+#endif
+};
+
+}  // namespace
+
+fuse_session* NewFuseSession(FuseContext* context, fuse_args* args) {
+  return fuse_session_new(args, &kOps, sizeof(kOps), context);
+}
+
+int RunLoop(fuse_session* session) { return fuse_session_loop(session); }
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,28 @@
+// The kernel's requests, one handler for each: decode, call the union, reply exactly once. The only unit that sees
+// fuse_req_t.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "fusefs/libfuse.h"
+#include "fusefs/options.h"
+#include "fusefs/stats.h"
+#include "fusefs/union_fs.h"
+
+namespace acetate::fusefs {
+
+// What every handler is given; outlives the session.
+struct FuseContext {
+  UnionFs* fs;
+  Stats* stats;
+  const Options* options;
+};
+
+// A libfuse session over `context`; null after libfuse has said why on its log. The caller mounts, runs and destroys
+// it.
+fuse_session* NewFuseSession(FuseContext* context, fuse_args* args);
+
+// Reads and answers requests until the session ends: unmounted, or told to exit. One thread, which answers each request
+// before it reads the next. Returns 0, or an errno value when reading failed.
+int RunLoop(fuse_session* session);
+
+}  // namespace acetate::fusefs

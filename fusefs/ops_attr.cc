@@ -1,0 +1,102 @@
+// Attributes of objects: stat, its changes, link targets, extended attributes.
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "fusefs/union_fs.h"
+
+namespace acetate::fusefs {
+namespace {
+
+// No limit to how much of a file is copied up.
+constexpr off_t kWhole = -1;
+
+}  // namespace
+
+ErrnoOr<struct stat> UnionFs::GetAttr(NodeId node) {
+  MutexLock lock(&mu_);
+  return AttrLocked(Get(node));
+}
+
+ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
+  if (change.set_size) {
+    // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
+    ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, change.size));
+    if (ftruncate(fd->get(), change.size) != 0) return Errno::Last();
+  }
+  MutexLock lock(&mu_);
+  Inode* inode = Get(node);
+  if (change.set_mode || change.set_uid || change.set_gid || change.set_times) {
+    ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, kWhole));
+    ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+    if (change.set_uid || change.set_gid) {
+      uid_t uid = change.set_uid ? change.uid : static_cast<uid_t>(-1);
+      gid_t gid = change.set_gid ? change.gid : static_cast<gid_t>(-1);
+      ACETATE_RETURN_IF_ERROR(where.branch->Chown(where.dirfd(), where.c_name(), uid, gid));
+    }
+    if (change.set_mode) {
+      ACETATE_RETURN_IF_ERROR(where.branch->Chmod(where.dirfd(), where.c_name(), change.mode & 07777));
+    }
+    if (change.set_times) {
+      ACETATE_RETURN_IF_ERROR(where.branch->SetTimes(where.dirfd(), where.c_name(), change.times));
+    }
+  }
+  return AttrLocked(inode);
+}
+
+ErrnoOr<std::string> UnionFs::ReadLink(NodeId node) {
+  MutexLock lock(&mu_);
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(Get(node)));
+  return where.branch->ReadLink(where.dirfd(), where.c_name());
+}
+
+ErrnoOr<std::string> UnionFs::GetXattr(NodeId node, const std::string& key, size_t size) {
+  MutexLock lock(&mu_);
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(Get(node)));
+  const std::string stored = xattrs_.Escape(key);
+  std::string value(size, '\0');
+  ACETATE_ASSIGN_OR_RETURN(
+      size_t length, where.branch->GetXattr(where.dirfd(), where.c_name(), stored.c_str(), value.data(), value.size()));
+  // Asked for the length only, the answer is a value of that length; its contents are of no interest.
+  value.resize(length);
+  return value;
+}
+
+ErrnoOr<std::string> UnionFs::ListXattr(NodeId node) {
+  MutexLock lock(&mu_);
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(Get(node)));
+  ACETATE_ASSIGN_OR_RETURN(std::string stored, where.branch->ListXattr(where.dirfd(), where.c_name()));
+  return xattrs_.Visible(stored);
+}
+
+Errno UnionFs::SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags) {
+  MutexLock lock(&mu_);
+  Inode* inode = Get(node);
+  const std::string stored = xattrs_.Escape(key);
+  if (!inode->upper && (flags & (XATTR_CREATE | XATTR_REPLACE)) != 0) {
+    // What the flags will refuse is refused before anything is copied.
+    ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+    ErrnoOr<size_t> old = where.branch->GetXattr(where.dirfd(), where.c_name(), stored.c_str(), nullptr, 0);
+    if (old.ok() && (flags & XATTR_CREATE) != 0) return Errno(EEXIST);
+    if (!old.ok() && (flags & XATTR_REPLACE) != 0) return old.error();
+  }
+  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, kWhole));
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  return where.branch->SetXattr(where.dirfd(), where.c_name(), stored.c_str(), value.data(), value.size(), flags);
+}
+
+Errno UnionFs::RemoveXattr(NodeId node, const std::string& key) {
+  MutexLock lock(&mu_);
+  Inode* inode = Get(node);
+  const std::string stored = xattrs_.Escape(key);
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  // Nothing is copied up to find that there is nothing to remove (ENODATA).
+  ErrnoOr<size_t> old = where.branch->GetXattr(where.dirfd(), where.c_name(), stored.c_str(), nullptr, 0);
+  if (!old.ok()) return old.error();
+  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, kWhole));
+  ACETATE_ASSIGN_OR_RETURN(where, Locate(inode));
+  return where.branch->RemoveXattr(where.dirfd(), where.c_name(), stored.c_str());
+}
+
+}  // namespace acetate::fusefs

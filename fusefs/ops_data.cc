@@ -1,0 +1,130 @@
+// Contents of files. The lock is held to find an fd, not while data moves.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fusefs/union_fs.h"
+#include "fusefs/with_spare_fds.h"
+
+namespace acetate::fusefs {
+namespace {
+
+constexpr off_t kWhole = -1;
+
+}  // namespace
+
+ErrnoOr<FdRef> UnionFs::DataFdLocked(Inode* inode, bool write) {
+  if (inode->type == S_IFDIR) return Errno(EISDIR);
+  if (inode->type != S_IFREG) return Errno(EINVAL);
+  if (FdRef fd = data_fds_.Get(&inode->data); fd != nullptr && (!write || inode->data_writable)) return fd;
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  auto open = [&](int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return WithSpareFds([&] { return where.branch->Open(where.dirfd(), where.c_name(), flags, 0); });
+  };
+  // An upper file is opened for both at once where its mode allows. A lower one is only looked at: not even its access
+  // time changes where the owner can ask for that.
+  bool writable = inode->upper;
+  ErrnoOr<UniqueFd> fd = open(writable ? O_RDWR : O_RDONLY | O_NOATIME);
+  if (!fd.ok() && !write && (fd.error() == EPERM || fd.error() == EACCES || fd.error() == ETXTBSY)) {
+    writable = false;
+    fd = open(O_RDONLY);
+  }
+  if (!fd.ok()) return fd.error();
+  inode->data_writable = writable;
+  return data_fds_.Put(&inode->data, *std::move(fd));
+}
+
+ErrnoOr<FdRef> UnionFs::WritableFd(NodeId node, off_t size_limit) {
+  MutexLock lock(&mu_);
+  Inode* inode = Get(node);
+  if (inode->type != S_IFREG) return Errno(inode->is_dir() ? EISDIR : EINVAL);
+  ACETATE_RETURN_IF_ERROR(CopyUpFileLocked(inode, size_limit));
+  return DataFdLocked(inode, true);
+}
+
+ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offset) {
+  FdRef fd;
+  {
+    MutexLock lock(&mu_);
+    ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(Get(node), false));
+  }
+  size_t done = 0;
+  while (done < size) {
+    ssize_t result = pread(fd->get(), buffer + done, size - done, offset + static_cast<off_t>(done));
+    if (result < 0 && errno == EINTR) continue;
+    if (result < 0) return Errno::Last();
+    if (result == 0) break;
+    done += static_cast<size_t>(result);
+  }
+  return done;
+}
+
+ErrnoOr<size_t> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset) {
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, kWhole));
+  size_t done = 0;
+  while (done < size) {
+    ssize_t result = pwrite(fd->get(), data + done, size - done, offset + static_cast<off_t>(done));
+    if (result < 0 && errno == EINTR) continue;
+    // What was written before the error counts; the caller meets the error with its next write.
+    if (result < 0 && done == 0) return Errno::Last();
+    if (result < 0) break;
+    done += static_cast<size_t>(result);
+  }
+  return done;
+}
+
+Errno UnionFs::FSync(NodeId node, bool data_only) {
+  FdRef fd;
+  {
+    MutexLock lock(&mu_);
+    Inode* inode = Get(node);
+    if (!inode->upper || options_.skip_sync || inode->type != S_IFREG) return kOk;
+    ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(inode, false));
+  }
+  int result = data_only ? fdatasync(fd->get()) : fsync(fd->get());
+  return result == 0 ? kOk : Errno::Last();
+}
+
+Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
+  UniqueFd fd;
+  {
+    MutexLock lock(&mu_);
+    Inode* inode = Get(node);
+    if (!inode->is_dir() || inode->dir->upper == nullptr || options_.skip_sync) return kOk;
+    ACETATE_ASSIGN_OR_RETURN(FdRef path, DirFd(inode->dir->upper.get()));
+    ACETATE_ASSIGN_OR_RETURN(fd, upper_->Open(path->get(), ".", O_RDONLY | O_DIRECTORY, 0));
+  }
+  int result = data_only ? fdatasync(fd.get()) : fsync(fd.get());
+  return result == 0 ? kOk : Errno::Last();
+}
+
+Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, kWhole));
+  return fallocate(fd->get(), mode, offset, length) == 0 ? kOk : Errno::Last();
+}
+
+ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
+  FdRef fd;
+  {
+    MutexLock lock(&mu_);
+    ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(Get(node), false));
+  }
+  // The position of the shared fd means nothing: all reads and writes name theirs.
+  off_t result = lseek(fd->get(), offset, whence);
+  if (result < 0) return Errno::Last();
+  return result;
+}
+
+ErrnoOr<size_t> UnionFs::CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size,
+                                       unsigned flags) {
+  ACETATE_ASSIGN_OR_RETURN(FdRef out_fd, WritableFd(out, kWhole));
+  FdRef in_fd;
+  {
+    MutexLock lock(&mu_);
+    ACETATE_ASSIGN_OR_RETURN(in_fd, DataFdLocked(Get(in), false));
+  }
+  ssize_t result = copy_file_range(in_fd->get(), &in_offset, out_fd->get(), &out_offset, size, flags);
+  if (result < 0) return Errno::Last();
+  return static_cast<size_t>(result);
+}
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,70 @@
+// Names: lookup, forget, listing, and the filesystem's size.
+#include <dirent.h>
+
+#include <algorithm>
+#include <climits>
+
+#include "fusefs/union_fs.h"
+
+namespace acetate::fusefs {
+
+ErrnoOr<Entry> UnionFs::Lookup(NodeId parent, const std::string& name) {
+  MutexLock lock(&mu_);
+  ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
+  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, FindShown(dir, name));
+  return EntryLocked(dentry);
+}
+
+void UnionFs::Forget(NodeId node, uint64_t lookups) {
+  if (node == kRootId) return;
+  MutexLock lock(&mu_);
+  Inode* inode = Get(node);
+  inode->lookups -= std::min(lookups, inode->lookups);
+  FreeIfUnused(inode);
+}
+
+Errno UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus, DirSink* sink) {
+  MutexLock lock(&mu_);
+  Inode* inode = Get(node);
+  if (!inode->is_dir()) return Errno(ENOTDIR);
+  Directory& dir = *inode->dir;
+  if (dir.removed) return kOk;
+  ACETATE_RETURN_IF_ERROR(ListLocked(inode));
+
+  const Inode* parent = inode->names.empty() ? inode : inode->names.front()->parent;
+  if (offset < 1) {
+    if (!sink->Fits(".")) return kOk;
+    sink->Add(".", 1, inode->ino, S_IFDIR, nullptr);
+  }
+  if (offset < 2) {
+    if (!sink->Fits("..")) return kOk;
+    sink->Add("..", 2, parent->ino, S_IFDIR, nullptr);
+  }
+  auto position = std::upper_bound(dir.order.begin(), dir.order.end(), offset,
+                                   [](uint64_t cookie, const auto& slot) { return cookie < slot.first; });
+  for (; position != dir.order.end(); ++position) {
+    Dentry* dentry = position->second;
+    if (dentry == nullptr) continue;
+    if (!sink->Fits(dentry->name)) return kOk;
+    const mode_t type = DTTOIF(dentry->type);
+    if (plus) {
+      ErrnoOr<Entry> entry = EntryLocked(dentry);
+      if (entry.ok()) {
+        sink->Add(dentry->name, position->first, entry->attr.st_ino, type, &*entry);
+        continue;
+      }
+    }
+    uint64_t ino = dentry->inode != nullptr ? dentry->inode->ino : dentry->ino;
+    sink->Add(dentry->name, position->first, ino, type, nullptr);
+  }
+  return kOk;
+}
+
+ErrnoOr<struct statvfs> UnionFs::StatFs() {
+  const Branch& branch = upper_ != nullptr ? *upper_ : *branches_.front();
+  ACETATE_ASSIGN_OR_RETURN(struct statvfs st, branch.StatFs(branch.root_fd()));
+  st.f_namemax = NAME_MAX;
+  return st;
+}
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,76 @@
+#include "fusefs/overlay_xattr.h"
+
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace acetate::fusefs {
+
+OverlayXattr::OverlayXattr(bool trusted)
+    : prefix_(trusted ? "trusted.overlay." : "user.overlay."),
+      escaped_(absl::StrCat(prefix_, "overlay.")),
+      opaque_(absl::StrCat(prefix_, "opaque")),
+      whiteout_(absl::StrCat(prefix_, "whiteout")) {}
+
+bool OverlayXattr::MayUseTrusted() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) != 0 || (data[0].effective & (1U << CAP_SYS_ADMIN)) == 0) return false;
+  // The initial user namespace is the one whose map is the identity over all ids.
+  std::ifstream map("/proc/self/uid_map");
+  uint64_t inside = 1, outside = 1, count = 0;
+  map >> inside >> outside >> count;
+  return inside == 0 && outside == 0 && count == 4294967295U;
+}
+
+bool OverlayXattr::IsOwn(absl::string_view key) const {
+  return absl::StartsWith(key, prefix_) && !absl::StartsWith(key, escaped_);
+}
+
+std::string OverlayXattr::Escape(absl::string_view key) const {
+  if (!absl::StartsWith(key, prefix_)) return std::string(key);
+  return absl::StrCat(escaped_, key.substr(prefix_.size()));
+}
+
+std::string OverlayXattr::Visible(absl::string_view stored_list) const {
+  std::string list;
+  for (absl::string_view key : absl::StrSplit(stored_list, '\0', absl::SkipEmpty())) {
+    if (IsOwn(key)) continue;
+    if (absl::StartsWith(key, escaped_)) {
+      absl::StrAppend(&list, prefix_, key.substr(escaped_.size()));
+    } else {
+      absl::StrAppend(&list, key);
+    }
+    list.push_back('\0');
+  }
+  return list;
+}
+
+std::vector<std::string> OverlayXattr::ToCopy(absl::string_view stored_list) const {
+  std::vector<std::string> keys;
+  for (absl::string_view key : absl::StrSplit(stored_list, '\0', absl::SkipEmpty())) {
+    if (!IsOwn(key)) keys.emplace_back(key);
+  }
+  return keys;
+}
+
+Opaque OverlayXattr::GetOpaque(const Branch& branch, int dirfd, const char* name) const {
+  char value[2];
+  ErrnoOr<size_t> size = branch.GetXattr(dirfd, name, opaque_.c_str(), value, sizeof(value));
+  if (!size.ok() || *size != 1) return Opaque::kNo;
+  if (value[0] == 'y') return Opaque::kYes;
+  return value[0] == 'x' ? Opaque::kXattrWhiteouts : Opaque::kNo;
+}
+
+bool OverlayXattr::IsXattrWhiteout(const Branch& branch, int dirfd, const char* name) const {
+  return branch.GetXattr(dirfd, name, whiteout_.c_str(), nullptr, 0).ok();
+}
+
+}  // namespace acetate::fusefs

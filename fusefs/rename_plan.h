@@ -1,0 +1,39 @@
+// What a rename has to do, decided from what the union holds at both names. Pure: values in, a plan out; ops_rename.cc
+// carries it out in the order of the fields.
+//
+// The rules are those of the kernel's ovl_rename().
+#pragma once
+
+#include "common/errno_or.h"
+
+namespace acetate::fusefs {
+
+// What there is at one of the two names.
+struct RenameSide {
+  bool exists = false;    // the union shows an object
+  bool whiteout = false;  // the upper branch holds a whiteout
+  bool is_dir = false;
+  bool in_upper = false;     // the object, or its top, is in the upper branch
+  bool merged = false;       // a directory that several layers make up
+  bool below = false;        // a lower layer would show through here
+  bool same_object = false;  // of the target: it is the same inode as the source
+};
+
+struct RenamePlan {
+  bool nothing_to_do = false;  // two names of one object: POSIX wants both kept
+  bool copy_up_source = false;
+  bool copy_up_target = false;      // of an exchange
+  bool check_target_empty = false;  // a directory is replaced: ENOTEMPTY unless it shows nothing
+  bool make_source_opaque = false;  // it is a directory that comes to lie over something
+  bool make_target_opaque = false;  // of an exchange
+  bool clear_target = false;        // its upper directory must hold nothing, whiteouts included
+  bool exchange = false;            // RENAME_EXCHANGE rather than a plain rename
+  bool leave_whiteout = false;      // at the old name
+  bool drop_old_whiteout = false;   // after the exchange a whiteout that nobody needs is at the old name
+};
+
+// `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. EXDEV for a directory that lower layers have a part in: moving it
+// would need a redirect, and callers like mv then copy.
+ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags);
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,357 @@
+#include "fusefs/union_fs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <climits>
+
+#include "fusefs/with_spare_fds.h"
+
+namespace acetate::fusefs {
+namespace {
+
+// Shares of the fd limit: directories, file contents; the rest is for objects that lost their names, and for ourselves.
+struct FdBudget {
+  size_t dirs;
+  size_t data;
+
+  static FdBudget OfProcess() {
+    struct rlimit limit = {};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    size_t count = std::min<size_t>(limit.rlim_cur, 65536);
+    return {std::max<size_t>(count / 4, 8), std::max<size_t>(count / 4, 8)};
+  }
+};
+
+bool UseTrustedXattrs(XattrNamespace wanted) {
+  if (wanted == XattrNamespace::kAuto) return OverlayXattr::MayUseTrusted();
+  return wanted == XattrNamespace::kTrusted;
+}
+
+}  // namespace
+
+UnionFs::UnionFs(const Options& options, std::vector<std::unique_ptr<Branch>> branches, const Identity& identity,
+                 Stats* stats)
+    : options_(options),
+      branches_(std::move(branches)),
+      identity_(identity),
+      xattrs_(UseTrustedXattrs(options.xattr_namespace)),
+      stats_(stats),
+      dir_fds_(FdBudget::OfProcess().dirs),
+      data_fds_(FdBudget::OfProcess().data),
+      root_(std::make_unique<Inode>()) {}
+
+UnionFs::~UnionFs() {
+  // What the kernel never forgot hangs below the root, or is an orphan.
+  MutexLock lock(&mu_);
+  std::vector<Inode*> known = {root_.get()};
+  absl::flat_hash_set<Inode*> seen = orphans_;
+  for (size_t i = 0; i < known.size(); ++i) {
+    if (!known[i]->is_dir()) continue;
+    for (auto& [name, dentry] : known[i]->dir->entries) {
+      if (dentry->inode != nullptr && seen.insert(dentry->inode).second) known.push_back(dentry->inode);
+    }
+  }
+  for (; known.size() > 1; known.pop_back()) delete known.back();
+  for (Inode* orphan : orphans_) delete orphan;
+}
+
+ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::vector<std::unique_ptr<Branch>> branches,
+                                                  UniqueFd workdir_fd, const Identity& identity, Stats* stats) {
+  auto fs = std::unique_ptr<UnionFs>(new UnionFs(options, std::move(branches), identity, stats));
+  MutexLock lock(&fs->mu_);
+  std::vector<dev_t> devices;
+  auto root = std::make_unique<Directory>();
+  for (const auto& branch : fs->branches_) {
+    ACETATE_ASSIGN_OR_RETURN(struct stat st, branch->Stat(branch->root_fd(), ""));
+    auto device = std::find(devices.begin(), devices.end(), st.st_dev);
+    fs->device_of_.push_back(static_cast<uint64_t>(device - devices.begin()));
+    if (device == devices.end()) devices.push_back(st.st_dev);
+
+    auto layer = std::make_shared<LayerDir>();
+    layer->branch = branch.get();
+    if (branch->spec().mode == BranchMode::kReadWrite && !options.read_only) {
+      fs->upper_ = branch.get();
+      root->upper = layer;
+    } else {
+      root->lowers.push_back(layer);
+    }
+    if (fs->root_->ino == 0) fs->root_->ino = fs->UnionIno(*branch, st.st_ino);
+  }
+  fs->root_->type = S_IFDIR;
+  fs->root_->dir = std::move(root);
+  if (fs->upper_ != nullptr) {
+    fs->workdir_fd_ = std::move(workdir_fd);
+    ACETATE_ASSIGN_OR_RETURN(fs->work_, WorkDir::Open(fs->upper_, fs->workdir_fd_.get()));
+    fs->whiteouts_ =
+        std::make_unique<WhiteoutWriter>(fs->upper_, &fs->xattrs_, fs->work_->fd(), options.write_whiteouts);
+  }
+  return fs;
+}
+
+uint64_t UnionFs::UnionIno(const Branch& branch, uint64_t ino) const {
+  uint64_t device = device_of_[static_cast<size_t>(branch.index())];
+  return device == 0 ? ino : ino ^ (device << 48);
+}
+
+ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
+  if (dir->removed != nullptr) return dir->removed;
+  if (FdRef fd = dir_fds_.Get(&dir->slot)) return fd;
+  // Down from the nearest ancestor that is open: one name at a time, so that no depth is too deep.
+  std::vector<LayerDir*> path;
+  FdRef fd;
+  LayerDir* ancestor = dir;
+  while (fd == nullptr) {
+    path.push_back(ancestor);
+    ancestor = ancestor->parent.get();
+    if (ancestor == nullptr) break;
+    fd = ancestor->removed != nullptr ? ancestor->removed : dir_fds_.Get(&ancestor->slot);
+  }
+  for (; !path.empty(); path.pop_back()) {
+    LayerDir* next = path.back();
+    ErrnoOr<UniqueFd> opened = WithSpareFds([&] {
+      if (next->parent == nullptr) return next->branch->Open(next->branch->root_fd(), ".", O_PATH | O_DIRECTORY, 0);
+      return next->branch->Open(fd->get(), next->name.c_str(), O_PATH | O_DIRECTORY, 0);
+    });
+    if (!opened.ok()) return opened.error();
+    fd = dir_fds_.Put(&next->slot, *std::move(opened));
+  }
+  return fd;
+}
+
+ErrnoOr<UnionFs::Location> UnionFs::Locate(const Dentry& dentry) {
+  const Directory& dir = *dentry.parent->dir;
+  LayerDir* layer = dentry.in_upper ? dir.upper.get() : dir.lowers[dentry.lowers.front()].get();
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer));
+  return Location{layer->branch, std::move(fd), dentry.name};
+}
+
+ErrnoOr<UnionFs::Location> UnionFs::Locate(const Inode* inode) {
+  if (inode->is_dir()) {
+    LayerDir* top = inode->dir->top();
+    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(top));
+    return Location{top->branch, std::move(fd), ""};
+  }
+  if (inode->orphan_fd != nullptr && inode->names.empty()) return Location{upper_, inode->orphan_fd, ""};
+  if (!inode->names.empty()) return Locate(*inode->names.front());
+  if (inode->orphan_dir == nullptr) return Errno(ESTALE);
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(inode->orphan_dir.get()));
+  return Location{inode->orphan_dir->branch, std::move(fd), inode->orphan_name};
+}
+
+ErrnoOr<Inode*> UnionFs::ListedDirLocked(NodeId node) {
+  Inode* dir = Get(node);
+  if (!dir->is_dir()) return Errno(ENOTDIR);
+  if (dir->dir->removed) return Errno(ENOENT);
+  ACETATE_RETURN_IF_ERROR(ListLocked(dir));
+  return dir;
+}
+
+Errno UnionFs::ListLocked(Inode* inode) {
+  Directory& dir = *inode->dir;
+  if (dir.listed) return kOk;
+  std::vector<LayerListing> listings;
+  std::vector<const Branch*> branch_of;  // by lower position
+  auto read = [&](LayerDir* layer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> ErrnoOr<LayerListing> {
+    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer));
+    return WithSpareFds([&] { return ReadLayer(*layer->branch, xattrs_, fd->get()); });
+  };
+  if (dir.upper != nullptr) {
+    ACETATE_ASSIGN_OR_RETURN(LayerListing listing, read(dir.upper.get()));
+    listing.upper = true;
+    listings.push_back(std::move(listing));
+  }
+  for (size_t i = 0; i < dir.lowers.size(); ++i) {
+    ACETATE_ASSIGN_OR_RETURN(LayerListing listing, read(dir.lowers[i].get()));
+    listing.lower = static_cast<uint16_t>(i);
+    listings.push_back(std::move(listing));
+  }
+  std::vector<MergedEntry> merged = MergeDir(listings);
+  dir.entries.reserve(merged.size());
+  dir.order.reserve(merged.size());
+  for (MergedEntry& entry : merged) {
+    Dentry* dentry = AddDentry(inode, std::move(entry.name));
+    dentry->below = entry.below;
+    dentry->type = entry.type;
+    dentry->whiteout = entry.whiteout;
+    if (entry.whiteout) continue;
+    dentry->in_upper = entry.in_upper;
+    dentry->lowers.assign(entry.lowers.begin(), entry.lowers.end());
+    const Branch* branch = entry.in_upper ? upper_ : dir.lowers[entry.lowers.front()]->branch;
+    dentry->ino = UnionIno(*branch, entry.ino);
+    ShowDentry(dentry);
+  }
+  dir.listed = true;
+  return kOk;
+}
+
+Dentry* UnionFs::Find(const Inode* dir, absl::string_view name) const {
+  auto it = dir->dir->entries.find(name);
+  return it == dir->dir->entries.end() ? nullptr : it->second.get();
+}
+
+ErrnoOr<Dentry*> UnionFs::FindShown(const Inode* dir, const std::string& name) const {
+  if (name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
+  Dentry* dentry = Find(dir, name);
+  if (dentry == nullptr || dentry->whiteout) return Errno(ENOENT);
+  return dentry;
+}
+
+Dentry* UnionFs::AddDentry(Inode* dir, std::string name) {
+  auto dentry = std::make_unique<Dentry>();
+  dentry->parent = dir;
+  dentry->name = std::move(name);
+  absl::string_view key = dentry->name;
+  return dir->dir->entries.emplace(key, std::move(dentry)).first->second.get();
+}
+
+void UnionFs::ShowDentry(Dentry* dentry) {
+  Directory& dir = *dentry->parent->dir;
+  dentry->whiteout = false;
+  dentry->cookie = dir.next_cookie++;
+  dir.order.emplace_back(dentry->cookie, dentry);
+  ++dir.shown;
+}
+
+void UnionFs::HideDentry(Dentry* dentry) {
+  if (dentry->cookie == 0) return;
+  Directory& dir = *dentry->parent->dir;
+  auto position = std::lower_bound(dir.order.begin(), dir.order.end(), dentry->cookie,
+                                   [](const auto& slot, uint64_t cookie) { return slot.first < cookie; });
+  position->second = nullptr;
+  dentry->cookie = 0;
+  --dir.shown;
+  if (++dir.gone > 32 && dir.gone > dir.order.size() / 2) {
+    auto is_gone = [](const auto& slot) { return slot.second == nullptr; };
+    dir.order.erase(std::remove_if(dir.order.begin(), dir.order.end(), is_gone), dir.order.end());
+    dir.gone = 0;
+  }
+}
+
+void UnionFs::DropDentry(Dentry* dentry, bool whiteout) {
+  HideDentry(dentry);
+  dentry->in_upper = false;
+  dentry->lowers.clear();
+  dentry->whiteout = whiteout;
+  if (!whiteout) dentry->parent->dir->entries.erase(dentry->name);
+}
+
+void UnionFs::BindTo(Dentry* dentry, Inode* inode) {
+  dentry->inode = inode;
+  inode->names.push_back(dentry);
+  ++dentry->parent->children;
+}
+
+void UnionFs::Unbind(Dentry* dentry) {
+  Inode* inode = dentry->inode;
+  if (inode == nullptr) return;
+  inode->names.erase(std::find(inode->names.begin(), inode->names.end(), dentry));
+  dentry->inode = nullptr;
+  --dentry->parent->children;
+}
+
+ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
+  if (dentry->inode != nullptr) {
+    ACETATE_ASSIGN_OR_RETURN(*st, AttrLocked(dentry->inode));
+    return dentry->inode;
+  }
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(*dentry));
+  ACETATE_ASSIGN_OR_RETURN(*st, where.branch->Stat(where.dirfd(), where.c_name()));
+  if (dentry->in_upper && !S_ISDIR(st->st_mode) && st->st_nlink > 1) {
+    auto known = linked_.find(st->st_ino);
+    if (known != linked_.end()) {
+      BindTo(dentry, known->second);
+      Present(known->second, st);
+      return known->second;
+    }
+  }
+  auto inode = std::make_unique<Inode>();
+  inode->type = st->st_mode & S_IFMT;
+  inode->ino = dentry->ino;
+  inode->upper = dentry->in_upper;
+  if (S_ISDIR(st->st_mode)) {
+    inode->dir = std::make_unique<Directory>();
+    const Directory& parent = *dentry->parent->dir;
+    auto layer_dir = [&](const LayerDirRef& in) {
+      auto layer = std::make_shared<LayerDir>();
+      layer->branch = in->branch;
+      layer->parent = in;
+      layer->name = dentry->name;
+      return layer;
+    };
+    if (dentry->in_upper) inode->dir->upper = layer_dir(parent.upper);
+    for (uint16_t position : dentry->lowers) {
+      // A layer that is opaque ends the stack.
+      if (inode->dir->upper != nullptr || !inode->dir->lowers.empty()) {
+        LayerDir* above = inode->dir->lowers.empty() ? inode->dir->upper.get() : inode->dir->lowers.back().get();
+        ErrnoOr<FdRef> fd = DirFd(above);
+        if (!fd.ok()) return fd.error();
+        if (IsOpaque(*above->branch, xattrs_, (*fd)->get())) break;
+      }
+      inode->dir->lowers.push_back(layer_dir(parent.lowers[position]));
+    }
+  } else if (dentry->in_upper && st->st_nlink > 1) {
+    inode->upper_ino = st->st_ino;
+    linked_[st->st_ino] = inode.get();
+  }
+  BindTo(dentry, inode.get());
+  stats_->Set(Gauge::kKnownInodes, ++known_);
+  Present(inode.get(), st);
+  return inode.release();
+}
+
+void UnionFs::FreeIfUnused(Inode* inode) {
+  while (inode != root_.get() && inode->lookups == 0 && inode->children == 0 && !inode->copying) {
+    if (inode->upper_ino != 0) linked_.erase(inode->upper_ino);
+    orphans_.erase(inode);
+    // Its directories may go with it. Each is held as long as it is in the list: freeing one may reach another.
+    absl::InlinedVector<Inode*, 1> holders;
+    while (!inode->names.empty()) {
+      holders.push_back(inode->names.back()->parent);
+      ++holders.back()->children;
+      Unbind(inode->names.back());
+    }
+    delete inode;
+    stats_->Set(Gauge::kKnownInodes, --known_);
+    if (holders.empty()) return;
+    for (; holders.size() > 1; holders.pop_back()) {
+      --holders.back()->children;
+      FreeIfUnused(holders.back());
+    }
+    inode = holders.front();
+    --inode->children;
+  }
+}
+
+ErrnoOr<struct stat> UnionFs::AttrLocked(Inode* inode) {
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
+  Present(inode, &st);
+  return st;
+}
+
+void UnionFs::Present(const Inode* inode, struct stat* st) const {
+  st->st_ino = inode->ino;
+  st->st_uid = identity_.ShownUid(st->st_uid);
+  st->st_gid = identity_.ShownGid(st->st_gid);
+  if (inode->is_dir()) {
+    // As the kernel's ovl_getattr(): counting a merged directory's children would mean reading them all; 1 tells find
+    // and its like not to rely on the count.
+    if (inode->dir->merged()) st->st_nlink = 1;
+    if (inode->dir->removed) st->st_nlink = 0;
+  } else if (inode->names.empty() && inode->orphan_dir != nullptr) {
+    st->st_nlink = 0;
+  }
+}
+
+ErrnoOr<Entry> UnionFs::EntryLocked(Dentry* dentry) {
+  Entry entry;
+  ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &entry.attr));
+  ++inode->lookups;
+  entry.node = IdOf(inode);
+  return entry;
+}
+
+}  // namespace acetate::fusefs

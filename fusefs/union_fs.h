@@ -1,0 +1,227 @@
+// The union: what its operations mean. Names and node ids in, values or errnos out; nothing here knows of FUSE
+// messages.
+//
+// Each operation decides with values (merge_dir, rename_plan) and then acts on directory fds of the branches. The
+// operations are grouped by subject in ops_*.cc; what several of them need is in union_fs.cc.
+//
+// Owned by main. Thread-safe: `mu_` guards all that is in memory and is held over metadata system calls, never while
+// file contents are read, written or copied up.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "common/errno_or.h"
+#include "common/mutex.h"
+#include "fusefs/branch.h"
+#include "fusefs/identity.h"
+#include "fusefs/inode.h"
+#include "fusefs/options.h"
+#include "fusefs/overlay_xattr.h"
+#include "fusefs/rename_plan.h"
+#include "fusefs/stats.h"
+#include "fusefs/whiteout.h"
+#include "fusefs/work_dir.h"
+
+namespace acetate::fusefs {
+
+using NodeId = uint64_t;
+inline constexpr NodeId kRootId = 1;
+
+// What a lookup or a creation tells the kernel. It counts as one lookup of `node`.
+struct Entry {
+  NodeId node = 0;
+  struct stat attr = {};
+};
+
+// Which attributes SetAttr changes; those that are not set stay.
+struct AttrChange {
+  bool set_mode = false, set_uid = false, set_gid = false, set_size = false, set_times = false;
+  mode_t mode = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+  off_t size = 0;
+  struct timespec times[2] = {};  // UTIME_NOW and UTIME_OMIT as in utimensat
+};
+
+// Takes the entries of a listing until it has no room.
+class DirSink {
+ public:
+  virtual ~DirSink() = default;
+  virtual bool Fits(absl::string_view name) = 0;
+  // `next` is the offset at which a later listing goes on; `entry` is null where only the name is told.
+  virtual void Add(const std::string& name, uint64_t next, uint64_t ino, mode_t type, const Entry* entry) = 0;
+};
+
+class UnionFs {
+ public:
+  // `branches` top first; `workdir_fd` is invalid when none is writable. `stats` outlives the union.
+  static ErrnoOr<std::unique_ptr<UnionFs>> Create(const Options& options, std::vector<std::unique_ptr<Branch>> branches,
+                                                  UniqueFd workdir_fd, const Identity& identity, Stats* stats);
+  ~UnionFs();
+
+  // ops_lookup.cc
+  ErrnoOr<Entry> Lookup(NodeId parent, const std::string& name);
+  void Forget(NodeId node, uint64_t lookups);
+  // From the entry after `offset`; 0 is the start. `plus`: entries come with attributes and count as lookups.
+  Errno ReadDir(NodeId node, uint64_t offset, bool plus, DirSink* sink);
+  ErrnoOr<struct statvfs> StatFs();
+
+  // ops_attr.cc
+  ErrnoOr<struct stat> GetAttr(NodeId node);
+  ErrnoOr<struct stat> SetAttr(NodeId node, const AttrChange& change);
+  ErrnoOr<std::string> ReadLink(NodeId node);
+  // `size` 0 asks for the length; ERANGE when it does not suffice.
+  ErrnoOr<std::string> GetXattr(NodeId node, const std::string& key, size_t size);
+  ErrnoOr<std::string> ListXattr(NodeId node);
+  Errno SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags);
+  Errno RemoveXattr(NodeId node, const std::string& key);
+
+  // ops_create.cc. Modes have the caller's umask applied.
+  ErrnoOr<Entry> MkNod(NodeId parent, const std::string& name, mode_t mode, dev_t device, const Caller& caller);
+  ErrnoOr<Entry> MkDir(NodeId parent, const std::string& name, mode_t mode, const Caller& caller);
+  ErrnoOr<Entry> SymLink(const std::string& target, NodeId parent, const std::string& name, const Caller& caller);
+  ErrnoOr<Entry> Link(NodeId node, NodeId new_parent, const std::string& new_name);
+  ErrnoOr<Entry> TmpFile(NodeId parent, mode_t mode, const Caller& caller);
+
+  // ops_remove.cc
+  Errno Unlink(NodeId parent, const std::string& name);
+  Errno RmDir(NodeId parent, const std::string& name);
+
+  // ops_rename.cc. `flags` of renameat2; RENAME_WHITEOUT is EINVAL.
+  Errno Rename(NodeId parent, const std::string& name, NodeId new_parent, const std::string& new_name, unsigned flags);
+
+  // ops_data.cc
+  ErrnoOr<size_t> Read(NodeId node, char* buffer, size_t size, off_t offset);
+  ErrnoOr<size_t> Write(NodeId node, const char* data, size_t size, off_t offset);
+  Errno FSync(NodeId node, bool data_only);
+  Errno FSyncDir(NodeId node, bool data_only);
+  Errno Fallocate(NodeId node, int mode, off_t offset, off_t length);
+  ErrnoOr<off_t> LSeek(NodeId node, off_t offset, int whence);
+  ErrnoOr<size_t> CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size, unsigned flags);
+
+ private:
+  // Where an object is: an fd and a name for Branch's calls. Valid until the lock is released.
+  struct Location {
+    const Branch* branch;
+    FdRef fd;
+    std::string name;
+    int dirfd() const { return fd->get(); }
+    const char* c_name() const { return name.c_str(); }
+  };
+
+  UnionFs(const Options& options, std::vector<std::unique_ptr<Branch>> branches, const Identity& identity,
+          Stats* stats);
+
+  // -- union_fs.cc
+  Inode* Get(NodeId node) { return node == kRootId ? root_.get() : reinterpret_cast<Inode*>(node); }
+  NodeId IdOf(const Inode* inode) const { return inode == root_.get() ? kRootId : reinterpret_cast<NodeId>(inode); }
+  // The directory `node`, listed; ENOTDIR for others, ENOENT for one that was removed.
+  ErrnoOr<Inode*> ListedDirLocked(NodeId node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno ListLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The entry of a listed directory, whiteouts included; null when there is none.
+  Dentry* Find(const Inode* dir, absl::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The object shown under the name: ENOENT for none and for whiteouts, ENAMETOOLONG.
+  ErrnoOr<Dentry*> FindShown(const Inode* dir, const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<FdRef> DirFd(LayerDir* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Location> Locate(const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Location> Locate(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The Inode of a shown name, made when it is not known yet. Does not count a lookup.
+  ErrnoOr<Inode*> Bind(Dentry* dentry, struct stat* st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void BindTo(Dentry* dentry, Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Unbind(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FreeIfUnused(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<struct stat> AttrLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What stat says of the object itself, as the union shows it.
+  void Present(const Inode* inode, struct stat* st) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Entry> EntryLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Listing changes that follow changes on disk.
+  Dentry* AddDentry(Inode* dir, std::string name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ShowDentry(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void HideDentry(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The name holds nothing in the upper branch any more, or a whiteout.
+  void DropDentry(Dentry* dentry, bool whiteout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t UnionIno(const Branch& branch, uint64_t ino) const;
+  bool writable() const { return work_ != nullptr; }
+
+  // -- copy_up.cc
+  // After these the object is in the upper branch. Contents may be copied without the lock, so whatever the caller knew
+  // of other objects must be looked at again. EROFS without a writable branch.
+  Errno CopyUpLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyUpDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyUpFileLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyUpOneDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyMetadata(const Location& from, const struct stat& st, int to_dirfd, const char* to_name);
+  Errno CopyXattrs(const Location& from, int to_dirfd, const char* to_name);
+
+  // -- ops_create.cc
+  // Makes an object called `name` in the directory by `make(dirfd, name)`, over a whiteout or not, and enters it.
+  template <typename Make>
+  ErrnoOr<Dentry*> CreateLocked(Inode* dir, const std::string& name, bool is_dir, bool inherits_gid, const Make& make)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Entry> EnterLocked(Dentry* dentry, mode_t type) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- ops_remove.cc
+  // Keeps hold of an object that is about to lose its last known name.
+  Errno KeepOrphanLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ForgetNameLocked(Dentry* dentry, bool whiteout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CheckEmptyLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno RemoveDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Puts a whiteout where the upper branch holds a non-directory.
+  Errno ReplaceByWhiteoutLocked(int dirfd, const char* name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- ops_rename.cc
+  Errno ExecuteRenameLocked(const RenamePlan& plan, Dentry* source, Inode* new_dir, Dentry* target,
+                            const std::string& new_name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Enters in memory what the rename did on disk.
+  void TransferLocked(Dentry* source, Inode* new_dir, Dentry* target, const std::string& new_name,
+                      bool whiteout_at_source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SwapLocked(Dentry* a, Dentry* b) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MoveLayerDirLocked(Inode* inode, Inode* new_dir, const std::string& new_name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno ClearForReplacementLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MakeOpaqueLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MoveLocked(int old_fd, const char* old_name, int new_fd, const char* new_name, bool leave_whiteout, bool is_dir)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- ops_data.cc
+  ErrnoOr<FdRef> DataFdLocked(Inode* inode, bool write) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Copied up when it is not, and open for writing.
+  ErrnoOr<FdRef> WritableFd(NodeId node, off_t size_limit);
+  // Runs `open` again with fewer cached fds when the process has run out of them.
+  template <typename Open>
+  auto WithSpareFds(const Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Fixed after construction.
+  const Options options_;
+  const std::vector<std::unique_ptr<Branch>> branches_;  // top first
+  const Identity identity_;
+  const OverlayXattr xattrs_;
+  Stats* const stats_;
+  std::vector<uint64_t> device_of_;  // by branch: which of the different filesystems it is on, counted from 0
+  const Branch* upper_ = nullptr;
+  UniqueFd workdir_fd_;
+  std::unique_ptr<WorkDir> work_;  // null: nothing is writable
+
+  Mutex mu_;
+  CondVar copied_ ABSL_GUARDED_BY(mu_);
+  FdCache dir_fds_ ABSL_GUARDED_BY(mu_);
+  FdCache data_fds_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<WhiteoutWriter> whiteouts_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<Inode> root_;
+  // Upper objects with several names, by the branch's inode number.
+  absl::flat_hash_map<ino_t, Inode*> linked_ ABSL_GUARDED_BY(mu_);
+  // Inodes in use that have no name in any listed directory.
+  absl::flat_hash_set<Inode*> orphans_ ABSL_GUARDED_BY(mu_);
+  int64_t known_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace acetate::fusefs

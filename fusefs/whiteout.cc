@@ -1,0 +1,99 @@
+#include "fusefs/whiteout.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+
+namespace acetate::fusefs {
+namespace {
+
+constexpr absl::string_view kDotWhPrefix = ".wh.";
+constexpr char kDotWhOpaque[] = ".wh..wh..opq";
+constexpr char kTemplateName[] = "whiteout";
+
+bool IsWhiteoutDevice(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0); }
+
+}  // namespace
+
+ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
+  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> raw, branch.ReadDir(dirfd));
+  const bool dot_wh = branch.spec().format == WhiteoutFormat::kDotWh;
+  const bool xattr_whiteouts = xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts;
+  LayerListing listing;
+  listing.count_whiteouts = branch.spec().count_whiteouts;
+  listing.entries.reserve(raw.size());
+  for (RawEntry& entry : raw) {
+    bool whiteout = false;
+    if (dot_wh && absl::StartsWith(entry.name, kDotWhPrefix)) {
+      entry.name.erase(0, kDotWhPrefix.size());
+      // `.wh..wh.*` are marks of the directory or of AUFS itself, not of a name.
+      if (entry.name.empty() || absl::StartsWith(entry.name, kDotWhPrefix)) continue;
+      whiteout = true;
+    } else if (entry.type == DT_CHR) {
+      ErrnoOr<struct stat> st = branch.Stat(dirfd, entry.name.c_str());
+      whiteout = st.ok() && IsWhiteoutDevice(*st);
+    } else if (entry.type == DT_REG && xattr_whiteouts) {
+      whiteout = xattrs.IsXattrWhiteout(branch, dirfd, entry.name.c_str());
+    }
+    listing.entries.push_back({std::move(entry.name), entry.ino, entry.type, whiteout});
+  }
+  return listing;
+}
+
+bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
+  if (xattrs.GetOpaque(branch, dirfd, "") == Opaque::kYes) return true;
+  return branch.spec().format == WhiteoutFormat::kDotWh && branch.Stat(dirfd, kDotWhOpaque).ok();
+}
+
+WhiteoutWriter::WhiteoutWriter(const Branch* upper, const OverlayXattr* xattrs, int work_fd, WhiteoutEncoding encoding)
+    : upper_(upper), xattrs_(xattrs), work_fd_(work_fd), encoding_(encoding) {}
+
+Errno WhiteoutWriter::MakeTemplate() {
+  if (made_) return kOk;
+  Errno error = upper_->Unlink(work_fd_, kTemplateName);
+  if (!error.ok() && !(error == ENOENT)) return error;
+  if (encoding_ != WhiteoutEncoding::kXattr) {
+    error = upper_->MkNod(work_fd_, kTemplateName, S_IFCHR, makedev(0, 0));
+    if (error.ok()) {
+      encoding_ = WhiteoutEncoding::kCharDevice;
+      made_ = true;
+      return kOk;
+    }
+    // Filesystems that keep no device nodes refuse in one of these ways.
+    bool refused = error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL;
+    if (!refused || encoding_ == WhiteoutEncoding::kCharDevice) return error;
+    encoding_ = WhiteoutEncoding::kXattr;
+  }
+  ACETATE_RETURN_IF_ERROR(upper_->MkNod(work_fd_, kTemplateName, S_IFREG | 0644, 0));
+  ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_fd_, kTemplateName, xattrs_->whiteout().c_str(), "y", 1, 0));
+  made_ = true;
+  return kOk;
+}
+
+Errno WhiteoutWriter::Place(int dirfd, const char* name) {
+  ACETATE_RETURN_IF_ERROR(MakeTemplate());
+  Errno error = upper_->Link(work_fd_, kTemplateName, dirfd, name);
+  if (error == EMLINK || error == ENOENT) {
+    // The inode has all the links it can have, or somebody cleaned the work directory: start another.
+    made_ = false;
+    ACETATE_RETURN_IF_ERROR(MakeTemplate());
+    error = upper_->Link(work_fd_, kTemplateName, dirfd, name);
+  }
+  return error;
+}
+
+Errno WhiteoutWriter::PrepareDir(int dirfd) {
+  ACETATE_RETURN_IF_ERROR(MakeTemplate());
+  if (encoding_ != WhiteoutEncoding::kXattr) return kOk;
+  if (xattrs_->GetOpaque(*upper_, dirfd, "") != Opaque::kNo) return kOk;
+  return upper_->SetXattr(dirfd, "", xattrs_->opaque().c_str(), "x", 1, 0);
+}
+
+bool WhiteoutWriter::RenameLeavesWhiteout() {
+  return MakeTemplate().ok() && encoding_ == WhiteoutEncoding::kCharDevice;
+}
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,54 @@
+// Whiteouts: marks in a layer that hide a name of the layers below. The three encodings are read and written here only.
+//
+//   character device 0/0     the kernel overlayfs's; whoever may create a file may create one
+//   xattr overlay.whiteout   on an empty regular file, in a directory whose overlay.opaque is "x" (kernel 6.7 and
+//   later),
+//                            for filesystems that refuse the device
+//   `.wh.NAME`               a file beside where NAME would be; `.wh..wh..opq` makes its directory opaque (AUFS, OCI)
+#pragma once
+
+#include <string>
+
+#include "common/errno_or.h"
+#include "fusefs/branch.h"
+#include "fusefs/merge_dir.h"
+#include "fusefs/overlay_xattr.h"
+
+namespace acetate::fusefs {
+
+// Lists one layer's directory `dirfd`, whiteouts recognised and the `.wh.` files of a branch in that format taken out.
+// Fills `entries` and `count_whiteouts`. Thread-safe.
+ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
+
+// Whether the layer's directory hides the directories of its name below.
+bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
+
+// Writes whiteouts to the upper branch. One whiteout is kept in the work directory and hard-linked to where it is
+// wanted, as the kernel does since 5.8: one inode for all, and a single atomic call for each. Guarded by UnionFs's
+// mutex.
+class WhiteoutWriter {
+ public:
+  // `work_fd` is the directory that holds what is being built; it outlives the writer.
+  WhiteoutWriter(const Branch* upper, const OverlayXattr* xattrs, int work_fd, WhiteoutEncoding encoding);
+
+  // Puts a whiteout at `name`, where nothing must be (EEXIST).
+  Errno Place(int dirfd, const char* name);
+
+  // What the directory needs before an entry of it may be a whiteout of the encoding in use.
+  Errno PrepareDir(int dirfd);
+
+  // Whether renameat2(RENAME_WHITEOUT), which makes a device, leaves a whiteout of the encoding in use.
+  bool RenameLeavesWhiteout();
+
+ private:
+  // Makes the whiteout that the others are links to, and with it settles on an encoding.
+  Errno MakeTemplate();
+
+  const Branch* const upper_;
+  const OverlayXattr* const xattrs_;
+  const int work_fd_;
+  WhiteoutEncoding encoding_;
+  bool made_ = false;
+};
+
+}  // namespace acetate::fusefs

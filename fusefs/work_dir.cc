@@ -1,0 +1,74 @@
+#include "fusefs/work_dir.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <ctime>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace acetate::fusefs {
+
+ErrnoOr<std::unique_ptr<WorkDir>> WorkDir::Open(const Branch* upper, int workdir_fd) {
+  Errno made = upper->MkDir(workdir_fd, "work", 0700);
+  if (!made.ok() && !(made == EEXIST)) return made;
+  // The kernel's own work directory has mode 0, which would lock out a daemon without capabilities.
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd path, upper->Open(workdir_fd, "work", O_PATH | O_DIRECTORY));
+  upper->Chmod(workdir_fd, "work", 0700).IgnoreError();
+  // Counting from the time keeps clear of the names that an earlier run left.
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  uint64_t first = static_cast<uint64_t>(now.tv_sec) * 1000000000U + static_cast<uint64_t>(now.tv_nsec);
+  auto work = std::unique_ptr<WorkDir>(new WorkDir(upper, std::move(path), first));
+  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> left, upper->ReadDir(work->fd()));
+  for (const RawEntry& entry : left) ACETATE_RETURN_IF_ERROR(work->Remove(entry.name));
+  return work;
+}
+
+std::string WorkDir::TempName() { return absl::StrCat("#", absl::Hex(next_.fetch_add(1, std::memory_order_relaxed))); }
+
+Errno WorkDir::Remove(const std::string& name) {
+  std::vector<std::string> pending = {name};
+  while (!pending.empty()) {
+    std::string current = pending.back();
+    Errno error = upper_->Unlink(fd(), current.c_str());
+    if (error.ok() || error == ENOENT) {
+      pending.pop_back();
+      continue;
+    }
+    if (!(error == EISDIR || error == EPERM)) return error;
+    error = upper_->RmDir(fd(), current.c_str());
+    if (error.ok() || error == ENOENT) {
+      pending.pop_back();
+      continue;
+    }
+    if (!(error == ENOTEMPTY || error == EEXIST)) return error;
+    // Subdirectories are moved up beside it, so that depth costs neither fds nor stack.
+    upper_->Chmod(fd(), current.c_str(), 0700).IgnoreError();
+    ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, upper_->Open(fd(), current.c_str(), O_PATH | O_DIRECTORY));
+    ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, upper_->ReadDir(dir.get()));
+    for (const RawEntry& entry : entries) {
+      if (entry.type != DT_DIR) {
+        ACETATE_RETURN_IF_ERROR(upper_->Unlink(dir.get(), entry.name.c_str()));
+      } else if (!upper_->RmDir(dir.get(), entry.name.c_str()).ok()) {
+        std::string moved = TempName();
+        // Moving a directory rewrites its "..", which its own mode may forbid.
+        upper_->Chmod(dir.get(), entry.name.c_str(), 0700).IgnoreError();
+        ACETATE_RETURN_IF_ERROR(upper_->Rename(dir.get(), entry.name.c_str(), fd(), moved.c_str(), 0));
+        pending.push_back(std::move(moved));
+      }
+    }
+  }
+  return kOk;
+}
+
+Errno WorkDir::RemoveDirFrom(int dirfd, const char* name) {
+  std::string moved = TempName();
+  ACETATE_RETURN_IF_ERROR(upper_->Rename(dirfd, name, fd(), moved.c_str(), 0));
+  // The name is gone; what cannot be removed now is removed at the next mount.
+  Remove(moved).IgnoreError();
+  return kOk;
+}
+
+}  // namespace acetate::fusefs
