@@ -1,0 +1,22 @@
+// Between a libfuse session and the kernel: the options the session is made with, and mounting it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "fusefs/options.h"
+
+struct fuse_session;
+
+namespace acetate::fusefs {
+
+// The arguments for fuse_session_new: the mount's options as -o ones. `privileged`: mounted by root, who like mount(8)
+// gets a mount open to all users, with suid and devices in force unless told otherwise.
+std::vector<std::string> SessionArguments(const Options& options, bool privileged);
+
+// Mounts on an absolute path, or takes the fd of /dev/fd/N. What libfuse and fusermount3 print on failure becomes the
+// Status, in one line. Not thread-safe: stderr is redirected meanwhile.
+absl::Status MountSession(fuse_session* session, const std::string& mountpoint);
+
+}  // namespace acetate::fusefs
