@@ -3,7 +3,7 @@
 #
 #   build       what compiling needs, and libfuse 3.18 when the system's is older
 #   quickstart  that, what making images and mounting needs, and the unprivileged user
-#   test        that, and what the tests compare with (the default)
+#   test        that, what the tests compare with, and the image that they run (the default)
 #
 # Installing packages and creating the user take root; without it, what is missing is named and the exit status is 1.
 # The libfuse to build with goes to .bazelrc.local. What is there already is left alone.
@@ -17,6 +17,8 @@ source tests/lib/packages.sh
 source tests/lib/libfuse.sh
 # shellcheck source=tests/lib/users.sh
 source tests/lib/users.sh
+# shellcheck source=tests/lib/image.sh
+source tests/lib/image.sh
 
 mode="${1:-test}"
 case "$mode" in
@@ -30,6 +32,14 @@ esac
 
 install_packages "$mode"
 
+if [[ $mode != build ]] && is_root; then
+  provide_plain_user
+fi
+images="$(images_dir)"
+if [[ $mode == test ]]; then
+  provide_test_image "$images"
+fi
+
 # The settings of this checkout. Bazel hashes neither the system's headers nor its archives, so what it may take from its
 # cache depends on the versions of the packages that they come from.
 prefix="$(provide_libfuse)"
@@ -37,11 +47,9 @@ mapfile -t packages < <(packages_of build | awk '{print $2}')
 versions="$(dpkg-query -W -f '${Package}=${Version}\n' "${packages[@]}" | sha256sum | cut -c1-16)"
 settings="build --repo_env=ACETATE_LIBFUSE_PREFIX=$prefix
 build --action_env=ACETATE_SYSTEM_LIBRARIES=$versions"
+[[ ! -f $images/layers.list ]] || settings+="
+test --test_env=ACETATE_IMAGES=$images"
 # Rewritten only when it differs: Bazel forgets what it analysed when its options change.
 if [[ ! -f .bazelrc.local || "$(cat .bazelrc.local)" != "$settings" ]]; then
   printf '%s\n' "$settings" >.bazelrc.local
-fi
-
-if [[ $mode != build ]] && is_root; then
-  provide_plain_user
 fi

@@ -6,14 +6,8 @@
 # Raised when what a layer holds changes: layers of another number are made anew.
 readonly LAYER_FORMAT=1
 
-# Where images are kept: in the cache of the user who runs them, whoever asks.
-images_dir() {
-  if is_root; then
-    printf '%s/.cache/acetate/images\n' "$(home_of "$PLAIN_USER")"
-  else
-    printf '%s/images\n' "$(cache_dir)"
-  fi
-}
+# No file of a layer is newer, so that the same packages give the same tree.
+readonly LAYER_TIME=1700000000
 
 # The machine's own Debian sources, in the form of sources.list.
 debian_sources() {
@@ -24,8 +18,20 @@ debian_sources() {
     }'
 }
 
-# The name of layer $1 as made from the machine's present sources: they and the format are part of it.
-layer_name() { printf '%s-%s\n' "$1" "$({ echo "$LAYER_FORMAT" && debian_sources; } | sha256sum | cut -c1-12)"; }
+# Where images are kept: in the cache of the user who runs them, whoever asks. The sources that they are made from are
+# part of the name. Inside, the image of the tests, with the image of the quickstart in it:
+#
+#   layers.list                 quickstart/debian, quickstart/greeting, tools
+#   quickstart/layers.list      debian, greeting
+#   quickstart/debian/          a root directory, and so an image, too
+#   quickstart/greeting/
+#   tools/
+images_dir() {
+  local cache key
+  if is_root; then cache="$(home_of "$PLAIN_USER")/.cache/acetate"; else cache="$(cache_dir)"; fi
+  key="$({ echo "$LAYER_FORMAT" && debian_sources; } | sha256sum | cut -c1-12)"
+  printf '%s/images/%s\n' "$cache" "$key"
+}
 
 # Makes layer directory $1 by running the function $2 with a new directory as its argument, unless it is there. The
 # directory gets its name only when it is complete.
@@ -33,14 +39,14 @@ make_layer() {
   local layer="$1" maker="$2"
   as_plain_user test -d "$layer" && return 0
   local new="$layer.new"
-  as_plain_user mkdir -p -m 0700 "${layer%/*}"
-  as_plain_user rm -rf "$new"
-  as_plain_user mkdir "$new"
+  # Closed to other users: a layer holds setuid programs.
+  as_plain_user sh -eu -c 'umask 077; mkdir -p "${1%/*}"; rm -rf "$1"; umask 022; mkdir "$1"' sh "$new"
   if ! "$maker" "$new"; then
     as_plain_user rm -rf "$new"
     warn "could not make the layer ${layer##*/}"
     return 1
   fi
+  as_plain_user find "$new" -newermt "@$LAYER_TIME" -exec touch -h -d "@$LAYER_TIME" '{}' +
   as_plain_user mv "$new" "$layer"
 }
 
@@ -54,9 +60,9 @@ make_debian_layer() {
   fi
   say "making a Debian tree with mmdebstrap, from this machine's apt sources (about a minute, once)"
   log="$(mktemp)"
-  # Times are clamped to a constant, and what a new machine would make differently is fixed: the same packages give the
-  # same tree. Through tar, since the files are to belong to the user, and only mknod needs what a user does not have.
-  SOURCE_DATE_EPOCH=1700000000 mmdebstrap --quiet --variant=apt \
+  # What one machine would make differently from another is fixed or removed. Through tar, since the files are to belong
+  # to the user.
+  SOURCE_DATE_EPOCH="$LAYER_TIME" mmdebstrap --quiet --variant=apt \
     --customize-hook='echo debian >"$1/etc/hostname"' \
     --customize-hook='printf "127.0.0.1\tlocalhost\n::1\tlocalhost\n" >"$1/etc/hosts"' \
     --customize-hook='rm -f "$1/etc/resolv.conf" "$1"/var/log/*.log "$1"/var/log/apt/*' \
@@ -102,8 +108,29 @@ unpack_packages() {
   return "$status"
 }
 
-# A layer with a compiler, Git and SQLite on top of the Debian layer.
+# A layer with a compiler, Git and SQLite on top of the others.
 make_tools_layer() {
   say "making a layer with gcc, git and sqlite3 (about a minute, once)"
-  unpack_packages "$1" "$(images_dir)/$(layer_name debian)" gcc libc6-dev git sqlite3
+  unpack_packages "$1" "${1%/*}/quickstart/debian" gcc libc6-dev git sqlite3
+}
+
+# Writes the list of the layers "${@:2}", the base first, into image $1.
+list_layers() {
+  local image="$1"
+  shift
+  printf '%s\n' "$@" | as_plain_user sh -eu -c 'cat >"$1/layers.list"' sh "$image"
+}
+
+# Makes the image of the quickstart in directory $1 of images, unless it is there.
+provide_quickstart_image() {
+  make_layer "$1/quickstart/debian" make_debian_layer &&
+    make_layer "$1/quickstart/greeting" make_greeting_layer &&
+    list_layers "$1/quickstart" debian greeting
+}
+
+# The same for the image of the tests, and so for both.
+provide_test_image() {
+  provide_quickstart_image "$1" &&
+    make_layer "$1/tools" make_tools_layer &&
+    list_layers "$1" quickstart/debian quickstart/greeting tools
 }
