@@ -16,7 +16,7 @@ namespace acetate::fusefs {
 std::vector<std::string> SessionArguments(const Options& options, bool privileged);
 
 // Mounts on an absolute path, or takes the fd of /dev/fd/N. What libfuse and fusermount3 print on failure becomes the
-// Status, in one line. Not thread-safe: stderr is redirected meanwhile.
+// Status.
 absl::Status MountSession(fuse_session* session, const std::string& mountpoint);
 
 }  // namespace acetate::fusefs

@@ -1,9 +1,9 @@
 #include "fusefs/mount.h"
 
-#define FUSE_USE_VERSION 312
-#include <fuse3/fuse_lowlevel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "fusefs/libfuse.h"
 
 namespace acetate::fusefs {
 namespace {

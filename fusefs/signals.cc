@@ -1,12 +1,12 @@
 #include "fusefs/signals.h"
 
-#define FUSE_USE_VERSION 312
-#include <fuse3/fuse_lowlevel.h>
 #include <sys/time.h>
 
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+
+#include "fusefs/libfuse.h"
 
 namespace acetate::fusefs {
 namespace {

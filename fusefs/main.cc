@@ -1,0 +1,57 @@
+// fusefs: parses the command line, says in one line what is wrong, and hands over to the command.
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "fusefs/background.h"
+#include "fusefs/daemon.h"
+#include "fusefs/libfuse.h"
+#include "fusefs/options.h"
+#include "fusefs/stats_command.h"
+
+namespace acetate::fusefs {
+namespace {
+
+constexpr char kVersion[] = "0.1";
+
+// Names in a message are the user's and may hold anything; an error stays one line.
+int Fail(const absl::Status& status) {
+  std::string message(status.message());
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 127; }, '?');
+  fprintf(stderr, "fusefs: %s\n", message.c_str());
+  return 1;
+}
+
+int Print(const std::string& text) {
+  if (fputs(text.c_str(), stdout) >= 0 && fflush(stdout) == 0) return 0;
+  return Fail(absl::DataLossError("cannot write to standard output"));
+}
+
+int Main(const std::vector<std::string>& args) {
+  EnsureStandardFds();
+  absl::StatusOr<CommandLine> line = ParseCommandLine(args);
+  if (!line.ok()) return Fail(line.status());
+  switch (line->action) {
+    case Action::kHelp:
+      return Print(std::string(HelpText()));
+    case Action::kVersion:
+      return Print(std::string("fusefs ") + kVersion + "\nlibfuse " + fuse_pkgversion() + "\n");
+    case Action::kStats: {
+      absl::StatusOr<std::string> output = StatsOutput(*line);
+      return output.ok() ? Print(*output) : Fail(output.status());
+    }
+    case Action::kMount:
+      break;
+  }
+  absl::Status served = ServeMount(line->options);
+  return served.ok() ? 0 : Fail(served);
+}
+
+}  // namespace
+}  // namespace acetate::fusefs
+
+int main(int argc, char** argv) {
+  return acetate::fusefs::Main(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+}
