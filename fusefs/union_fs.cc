@@ -259,7 +259,8 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   }
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(*dentry));
   ACETATE_ASSIGN_OR_RETURN(*st, where.branch->Stat(where.dirfd(), where.c_name()));
-  if (dentry->in_upper && !S_ISDIR(st->st_mode) && st->st_nlink > 1) {
+  if (dentry->in_upper && !S_ISDIR(st->st_mode)) {
+    // Whatever the link count is by now: the object may be known by a name that is gone.
     auto known = linked_.find(st->st_ino);
     if (known != linked_.end()) {
       BindTo(dentry, known->second);

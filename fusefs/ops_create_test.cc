@@ -1,0 +1,162 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "fusefs/union_fs_fixture.h"
+
+namespace acetate::fusefs {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+class CreateTest : public UnionFsTest {
+ protected:
+  Errno MkNod(const std::string& parent, const std::string& name, mode_t mode = S_IFREG | 0644) {
+    return fs_->MkNod(Node(parent), name, mode, 0, Caller{geteuid(), getegid()}).error();
+  }
+  Errno MkDir(const std::string& parent, const std::string& name, mode_t mode = 0755) {
+    return fs_->MkDir(Node(parent), name, mode, Caller{geteuid(), getegid()}).error();
+  }
+};
+
+TEST_F(CreateTest, NewNamesGoToTheUpper) {
+  Start();
+  EXPECT_TRUE(MkNod("", "file").ok());
+  EXPECT_TRUE(MkNod("", "fifo", S_IFIFO | 0600).ok());
+  EXPECT_TRUE(MkDir("", "dir").ok());
+  EXPECT_TRUE(fs_->SymLink("target", kRootId, "link", Caller{geteuid(), getegid()}).ok());
+  EXPECT_EQ(Upper(), (Strings{"dir/", "fifo", "file", "link -> target"}));
+  EXPECT_TRUE(WorkIsClean());
+}
+
+TEST_F(CreateTest, NameInUseIsRefusedWhereverItIs) {
+  WriteFile(*this / "lower/a", "a");
+  Start();
+  EXPECT_EQ(MkNod("", "a"), EEXIST);
+  EXPECT_EQ(MkDir("", "a"), EEXIST);
+  EXPECT_EQ(Upper(), Strings{});
+}
+
+TEST_F(CreateTest, ParentIsCopiedUpWithoutItsChildren) {
+  MakeDirs(*this / "lower/d/e");
+  WriteFile(*this / "lower/d/old", "old");
+  ASSERT_EQ(chmod((*this / "lower/d").c_str(), 01777), 0);
+  Start();
+  EXPECT_TRUE(MkNod("d/e", "new").ok());
+  EXPECT_EQ(Upper(), (Strings{"d/", "d/e/", "d/e/new"}));
+  EXPECT_EQ(Attr("d").st_mode & 07777, 01777u);
+  EXPECT_EQ(List("d"), (std::map<std::string, unsigned char>{{"e", DT_DIR}, {"old", DT_REG}}));
+}
+
+TEST_F(CreateTest, CopyUpOfTheParentKeepsItsTimes) {
+  MakeDirs(*this / "lower/d/e");
+  const struct timespec old[2] = {{1000, 0}, {2000, 5}};
+  ASSERT_EQ(utimensat(AT_FDCWD, (*this / "lower/d").c_str(), old, 0), 0);
+  Start();
+  EXPECT_TRUE(MkNod("d/e", "new").ok());
+  EXPECT_EQ(Attr("d").st_mtim.tv_sec, 2000);
+  EXPECT_EQ(Attr("d").st_mtim.tv_nsec, 5);
+}
+
+TEST_F(CreateTest, FileReplacesWhiteout) {
+  WriteFile(*this / "lower/a", "lower");
+  PutWhiteout("upper/a");
+  Start();
+  EXPECT_EQ(LookupError("a"), ENOENT);
+  EXPECT_TRUE(MkNod("", "a").ok());
+  EXPECT_EQ(Upper(), Strings{"a"});
+  EXPECT_EQ(Attr("a").st_size, 0);
+  EXPECT_TRUE(WorkIsClean());
+}
+
+TEST_F(CreateTest, DirectoryOverWhiteoutIsOpaque) {
+  MakeDirs(*this / "lower/d");
+  WriteFile(*this / "lower/d/old", "old");
+  PutWhiteout("upper/d");
+  Start();
+  EXPECT_TRUE(MkDir("", "d").ok());
+  EXPECT_TRUE(IsOpaqueInUpper("d"));
+  EXPECT_TRUE(WorkIsClean());
+  EXPECT_TRUE(List("d").empty());
+  Restart();
+  EXPECT_TRUE(List("d").empty());
+}
+
+TEST_F(CreateTest, FailedCreationOverWhiteoutLeavesIt) {
+  WriteFile(*this / "lower/a", "lower");
+  PutWhiteout("upper/a");
+  Start();
+  upper_branch_->failing = "rename";
+  upper_branch_->error = ENOSPC;
+  EXPECT_EQ(MkNod("", "a"), ENOSPC);
+  EXPECT_EQ(Upper(), Strings{"a (whiteout)"});
+  EXPECT_TRUE(WorkIsClean());
+}
+
+TEST_F(CreateTest, FileThatForbidsWritingIsWrittenByWhoMadeIt) {
+  Start();
+  EXPECT_TRUE(MkNod("", "readonly", S_IFREG | 0444).ok());
+  WriteTo("readonly", "written");
+  EXPECT_EQ(Contents("readonly"), "written");
+}
+
+TEST_F(CreateTest, LinkOfALowerFileCopiesItUpOnce) {
+  WriteFile(*this / "lower/a", "data");
+  Start();
+  ErrnoOr<Entry> entry = fs_->Link(Node("a"), kRootId, "b");
+  ASSERT_TRUE(entry.ok());
+  EXPECT_EQ(entry->attr.st_nlink, 2u);
+  EXPECT_EQ(Node("a"), Node("b"));
+  WriteTo("b", "DATA");
+  EXPECT_EQ(Contents("a"), "DATA");
+  EXPECT_EQ(ReadFile(*this / "lower/a"), "data");
+}
+
+TEST_F(CreateTest, LinksAreOneFileAfterRestart) {
+  WriteFile(*this / "upper/a", "data");
+  MakeDirs(*this / "upper/d");
+  ASSERT_EQ(link((*this / "upper/a").c_str(), (*this / "upper/d/b").c_str()), 0);
+  Start();
+  EXPECT_EQ(Node("a"), Node("d/b"));
+  EXPECT_EQ(Attr("a").st_ino, Attr("d/b").st_ino);
+}
+
+TEST_F(CreateTest, NameLimits) {
+  Start();
+  EXPECT_TRUE(MkNod("", std::string(255, 'n')).ok());
+  EXPECT_EQ(MkNod("", std::string(256, 'n')), ENAMETOOLONG);
+  EXPECT_EQ(LookupError(std::string(256, 'n')), ENAMETOOLONG);
+}
+
+TEST_F(CreateTest, ReadOnlyUnionRefuses) {
+  Start(/*writable=*/false);
+  EXPECT_EQ(MkNod("", "a"), EROFS);
+  EXPECT_EQ(MkDir("", "d"), EROFS);
+}
+
+TEST_F(CreateTest, SetgidDirectoryGivesItsGroupOverAWhiteoutToo) {
+  if (geteuid() != 0) GTEST_SKIP() << "giving a file to another group needs root";
+  MakeDirs(*this / "upper/d");
+  ASSERT_EQ(chown((*this / "upper/d").c_str(), 0, 1234), 0);
+  ASSERT_EQ(chmod((*this / "upper/d").c_str(), 02777), 0);
+  PutWhiteout("upper/d/file");
+  PutWhiteout("upper/d/dir");
+  Start();
+  EXPECT_TRUE(MkNod("d", "file").ok());
+  EXPECT_TRUE(MkDir("d", "dir").ok());
+  EXPECT_EQ(Attr("d/file").st_gid, 1234u);
+  EXPECT_EQ(Attr("d/dir").st_gid, 1234u);
+  EXPECT_EQ(Attr("d/dir").st_mode & 07777, 02755u);
+}
+
+TEST_F(CreateTest, ObjectsBelongToTheirCaller) {
+  if (geteuid() != 0) GTEST_SKIP() << "acting for another user needs root";
+  Start();
+  ASSERT_TRUE(fs_->MkNod(kRootId, "file", S_IFREG | 0644, 0, Caller{1234, 5678}).ok());
+  EXPECT_EQ(Attr("file").st_uid, 1234u);
+  EXPECT_EQ(Attr("file").st_gid, 5678u);
+}
+
+}  // namespace
+}  // namespace acetate::fusefs
