@@ -128,7 +128,6 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, new_name, false, false, make));
   dentry->ino = inode->ino;
   BindTo(dentry, inode);
-  orphans_.erase(inode);
   if (inode->upper_ino == 0) {
     // Names that are not in any listing yet must find this object when they are looked up.
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));

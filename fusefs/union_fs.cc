@@ -241,6 +241,7 @@ void UnionFs::DropDentry(Dentry* dentry, bool whiteout) {
 void UnionFs::BindTo(Dentry* dentry, Inode* inode) {
   dentry->inode = inode;
   inode->names.push_back(dentry);
+  orphans_.erase(inode);
   ++dentry->parent->children;
 }
 
