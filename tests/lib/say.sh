@@ -13,6 +13,9 @@ die() {
 
 is_root() { [[ $EUID -eq 0 ]]; }
 
+# Some machines start scripts without it, and Bazel keeps its results there.
+export HOME="${HOME:-$(getent passwd "$(id -un)" | cut -d: -f6)}"
+
 # The home directory of user $1, as the system knows it.
 home_of() { getent passwd "$1" | cut -d: -f6; }
 
