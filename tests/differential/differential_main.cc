@@ -1,0 +1,178 @@
+// The differential test: random operations done alike on kernel overlayfs, on the union under test and on a plain
+// directory. Exit status 0 when all three agree throughout, 1 at a difference, 2 when it could not run.
+#include <fcntl.h>
+#include <gflags/gflags.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "common/temp_dir.h"
+#include "tests/differential/judge.h"
+#include "tests/differential/minimise.h"
+#include "tests/differential/op_generator.h"
+#include "tests/differential/round.h"
+
+DEFINE_uint64(seed, 0, "Run this seed only; 0: the fixed seeds, then a fresh one.");
+DEFINE_int32(rounds, 24, "How many fixed seeds.");
+DEFINE_int32(ops, 900, "Operations in a round.");
+DEFINE_string(union, "",
+              "What is tested: a program with fuse-overlayfs's command line, or 'kernel' or 'kernel-redirect' "
+              "(the kernel's overlayfs against itself, without and with redirects). Empty: this build's fusefs.");
+DEFINE_string(base, "both", "Where the layers live: 'tmpfs', 'disk' ($TEST_TMPDIR or /tmp), or 'both' in turn.");
+DEFINE_string(replay, "", "Run the operations of this trace file.");
+DEFINE_string(trace, "",
+              "Where a failing trace is written; empty: differential-SEED.trace in $TEST_UNDECLARED_OUTPUTS_DIR "
+              "or /tmp.");
+DEFINE_double(minimise_seconds, 60, "How long to look for a smaller trace that fails the same way.");
+DEFINE_bool(keep_going, false, "Go on with the next seed after a difference.");
+DEFINE_bool(expect_difference, false, "Succeed only when a difference is found: the test of the test.");
+
+namespace acetate::differential {
+namespace {
+
+void Require(bool ok, const std::string& what) {
+  if (!ok) throw std::runtime_error(what + ": " + strerror(errno));
+}
+
+// A mount namespace of our own, which takes every mount along when the test ends, however it ends.
+void EnterMountNamespace() {
+  Require(unshare(CLONE_NEWNS) == 0, "unshare (the differential test needs root)");
+  Require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make / private");
+}
+
+// The two filesystems that rounds take place on, both without access times of their own.
+class Bases {
+ public:
+  Bases() : tmpfs_(dir_ / "tmpfs"), disk_(dir_ / "disk") {
+    MakeDirs(tmpfs_);
+    MakeDirs(disk_);
+    Require(mount("tmpfs", tmpfs_.c_str(), "tmpfs", MS_NOATIME, "mode=755") == 0, "mount tmpfs");
+    Require(mount(disk_.c_str(), disk_.c_str(), nullptr, MS_BIND, nullptr) == 0, "bind mount");
+    Require(mount(nullptr, disk_.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_NOATIME, nullptr) == 0, "noatime");
+  }
+  ~Bases() {
+    umount2(tmpfs_.c_str(), MNT_DETACH);
+    umount2(disk_.c_str(), MNT_DETACH);
+  }
+
+  // An empty directory for one round.
+  std::string Fresh(uint64_t seed) {
+    const bool tmpfs = FLAGS_base == "tmpfs" || (FLAGS_base == "both" && seed % 2 == 0);
+    const std::string base = (tmpfs ? tmpfs_ : disk_) + "/round";
+    std::filesystem::remove_all(base);
+    MakeDirs(base);
+    return base;
+  }
+
+ private:
+  TempDir dir_;
+  const std::string tmpfs_;
+  const std::string disk_;
+};
+
+std::string TracePath(uint64_t seed) {
+  if (!FLAGS_trace.empty()) return FLAGS_trace;
+  const char* outputs = getenv("TEST_UNDECLARED_OUTPUTS_DIR");
+  return std::string(outputs != nullptr ? outputs : "/tmp") + "/differential-" + std::to_string(seed) + ".trace";
+}
+
+void Report(uint64_t seed, const Trace& trace, const Difference& difference) {
+  printf("DIFFERENCE seed %lu, operation %zu of %zu: %s\n  %s\n", seed, difference.index, trace.ops.size(),
+         Abbreviate(difference.op).c_str(), Abbreviate(difference.what).c_str());
+}
+
+// Makes the trace small, prints it and keeps it in a file.
+void Minimised(Bases& bases, Trace trace, const Difference& difference) {
+  const auto replay = [&](const Trace& candidate) { return Replay({bases.Fresh(trace.seed), FLAGS_union}, candidate); };
+  const auto fails = [&](const Trace& candidate) {
+    const std::optional<Difference> again = replay(candidate);
+    return again && again->signature == difference.signature;
+  };
+  trace = Minimise(std::move(trace), fails, FLAGS_minimise_seconds);
+  const std::string path = TracePath(trace.seed);
+  WriteFile(path, ToText(trace));
+  printf("Smaller, in %s (--replay=FILE runs it):\n", path.c_str());
+  if (trace.ops.size() + trace.layers.entries.size() <= 60) fputs(Abbreviate(ToText(trace)).c_str(), stdout);
+  if (const std::optional<Difference> again = replay(trace)) Report(trace.seed, trace, *again);
+}
+
+// True when all agree.
+bool RunSeed(Bases& bases, uint64_t seed) {
+  const auto start = std::chrono::steady_clock::now();
+  Random random(seed);
+  Trace trace;
+  trace.seed = seed;
+  trace.layers = RandomLayers(random);
+  OpGenerator generator(random);
+  const auto source = [&](const std::string& plain_root) {
+    return trace.ops.size() < static_cast<size_t>(FLAGS_ops) ? std::optional<Op>(generator.Next(plain_root))
+                                                             : std::nullopt;
+  };
+  const std::optional<Difference> difference = RunRound({bases.Fresh(seed), FLAGS_union}, trace, source);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!difference) {
+    printf("seed %lu: %d layers, %zu operations, %.1f s: all agree\n", seed, trace.layers.count, trace.ops.size(),
+           seconds);
+    fflush(stdout);
+    return true;
+  }
+  Report(seed, trace, *difference);
+  fflush(stdout);
+  if (!FLAGS_expect_difference) Minimised(bases, trace, *difference);
+  fflush(stdout);
+  return false;
+}
+
+bool RunReplay(Bases& bases) {
+  const Trace trace = TraceFromText(ReadFile(FLAGS_replay));
+  const std::optional<Difference> difference = Replay({bases.Fresh(trace.seed), FLAGS_union}, trace);
+  if (difference) Report(trace.seed, trace, *difference);
+  if (!difference) printf("%zu operations: all agree\n", trace.ops.size());
+  return !difference;
+}
+
+bool RunAll(Bases& bases) {
+  if (!FLAGS_replay.empty()) return RunReplay(bases);
+  std::vector<uint64_t> seeds;
+  if (FLAGS_seed != 0) {
+    seeds = {FLAGS_seed};
+  } else {
+    for (int i = 1; i <= FLAGS_rounds; ++i) seeds.push_back(i);
+    seeds.push_back(std::random_device()() + 1000UL);
+    printf("fresh seed: %lu (again with --seed=%lu)\n", seeds.back(), seeds.back());
+  }
+  bool all_agree = true;
+  for (const uint64_t seed : seeds) {
+    all_agree &= RunSeed(bases, seed);
+    if (!all_agree && !FLAGS_keep_going) break;
+  }
+  return all_agree;
+}
+
+}  // namespace
+}  // namespace acetate::differential
+
+int main(int argc, char** argv) {
+  gflags::ParseCommandLineFlags(&argc, &argv, true);
+  try {
+    acetate::differential::EnterMountNamespace();
+    acetate::differential::Bases bases;
+    const bool agree = acetate::differential::RunAll(bases);
+    return agree != FLAGS_expect_difference ? 0 : 1;
+  } catch (const std::exception& error) {
+    fprintf(stderr, "differential: %s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,132 @@
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <set>
+
+#include "tests/differential/layers.h"
+#include "tests/differential/vocabulary.h"
+
+namespace acetate::differential {
+namespace {
+
+class Maker {
+ public:
+  explicit Maker(Random& random) : random_(random) {}
+
+  Layers Make() {
+    layers_.count = 2 + random_.Below(4);
+    for (layer_ = layers_.count - 1; layer_ >= 0; --layer_) {
+      // What is below: whiteouts and opaque directories are put where they hide something.
+      Layers below;
+      below.count = layers_.count;
+      below.entries = layers_.entries;
+      below_.clear();
+      for (const Entry& entry : Flatten(below)) below_[entry.path] = entry.type;
+      Directory("", 0, false);
+    }
+    return layers_;
+  }
+
+ private:
+  bool IsBelow(const std::string& path) const { return below_.count(path) != 0; }
+
+  Entry NewEntry(EntryType type, const std::string& path) {
+    Entry entry;
+    entry.type = type;
+    entry.layer = layer_;
+    entry.path = path;
+    entry.uid = random_.Pick(Owners());
+    entry.gid = random_.Pick(Groups());
+    entry.mtime = random_.Between(100000000, 1600000000);
+    entry.mtime_ns = random_.Below(1000000000);
+    entry.atime = random_.Between(100000000, 1600000000);
+    return entry;
+  }
+
+  void AddXattrs(Entry& entry) {
+    if (!random_.Percent(20)) return;
+    const bool user_allowed = entry.type == EntryType::kFile || entry.type == EntryType::kDirectory;
+    for (uint64_t i = random_.Below(3) + 1; i > 0; --i) {
+      const std::string name = random_.Pick(XattrNames());
+      if (name.rfind("user.", 0) == 0 && !user_allowed) continue;
+      entry.xattrs[name] = RandomBytes(random_, random_.Below(60));
+    }
+    if (entry.type == EntryType::kFile && random_.Percent(15)) entry.xattrs["security.capability"] = FileCapability();
+  }
+
+  void Directory(const std::string& path, int depth, bool hides_below) {
+    Entry directory = NewEntry(EntryType::kDirectory, path);
+    directory.mode = path.empty() ? (random_.Percent(50) ? 0755 : 0777) : random_.Pick(DirectoryModes());
+    directory.opaque = !path.empty() && (IsBelow(path) ? random_.Percent(25) : random_.Percent(3));
+    hides_below |= directory.opaque;
+    AddXattrs(directory);
+    layers_.entries.push_back(directory);
+
+    const int children = path.empty() ? random_.Between(5, 9) : random_.Between(0, 6);
+    std::set<std::string> taken;
+    for (int i = 0; i < children; ++i) {
+      const std::string name = random_.Pick(ObjectNames());
+      if (!taken.insert(name).second) continue;
+      Child(path.empty() ? name : path + "/" + name, depth + 1, hides_below);
+    }
+  }
+
+  void Child(const std::string& path, int depth, bool hides_below) {
+    if (!hides_below && IsBelow(path) && random_.Percent(25)) {
+      layers_.entries.push_back(NewEntry(EntryType::kWhiteout, path));
+      return;
+    }
+    const uint64_t die = random_.Below(100);
+    if (die < 40 && depth <= 3) {
+      Directory(path, depth, hides_below);
+    } else if (die < 80) {
+      File(path);
+    } else if (die < 88) {
+      Entry link = NewEntry(EntryType::kSymlink, path);
+      link.target = random_.Pick(SymlinkTargets());
+      layers_.entries.push_back(link);
+    } else if (die < 94 || layer_ != 0 || files_of_upper_.empty()) {
+      Entry node = NewEntry(EntryType::kNode, path);
+      node.mode = random_.Pick(NodeModes());
+      if (S_ISCHR(node.mode) || S_ISBLK(node.mode)) node.rdev = makedev(240, 1 + random_.Below(9));
+      AddXattrs(node);
+      layers_.entries.push_back(node);
+    } else {
+      // Hard links in the upper only: across a copy-up they need an index, which the kernel side runs without.
+      Entry link = NewEntry(EntryType::kHardLink, path);
+      link.target = random_.Pick(files_of_upper_);
+      layers_.entries.push_back(link);
+    }
+  }
+
+  void File(const std::string& path) {
+    Entry file = NewEntry(EntryType::kFile, path);
+    file.mode = random_.Pick(FileModes());
+    const uint64_t die = random_.Below(100);
+    if (die < 70) {
+      file.size = random_.Below(5000);
+    } else if (die < 88) {
+      file.size = random_.Below(200000);
+      if (random_.Percent(50)) file.hole = random_.Below(file.size + 1);
+    } else if (die < 90) {
+      file.size = 3000000 + random_.Below(1000000);
+      file.hole = random_.Percent(50) ? file.size - random_.Below(20000) : 0;
+    }
+    file.pattern = random_.Next() >> 1;
+    AddXattrs(file);
+    layers_.entries.push_back(file);
+    if (layer_ == 0) files_of_upper_.push_back(path);
+  }
+
+  Random& random_;
+  Layers layers_;
+  int layer_ = 0;
+  std::map<std::string, EntryType> below_;
+  std::vector<std::string> files_of_upper_;
+};
+
+}  // namespace
+
+Layers RandomLayers(Random& random) { return Maker(random).Make(); }
+
+}  // namespace acetate::differential

@@ -1,0 +1,63 @@
+// The trees under comparison. Each lives below a directory of its own, holds the same layers, and has a worker
+// in it once it was entered.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/differential/layers.h"
+#include "tests/differential/worker.h"
+
+namespace acetate::differential {
+
+class Tree {
+ public:
+  virtual ~Tree() = default;
+
+  const std::string& name() const { return name_; }
+  // Where the tree is seen from outside.
+  const std::string& root() const { return root_; }
+  Worker& worker() { return *worker_; }
+
+  // Ends the worker and unmounts. Returns what was not right, such as a daemon that fails.
+  virtual std::string Close() = 0;
+
+  // A worker goes in; `since` as for Describer.
+  void Enter(time_t since) { worker_ = std::make_unique<Worker>(root_, since); }
+
+ protected:
+  Tree(std::string name, std::string root) : name_(std::move(name)), root_(std::move(root)) {}
+  std::string name_;
+  std::string root_;
+  std::unique_ptr<Worker> worker_;
+};
+
+// A union's directories: lower0 (topmost) and on, upper, work and mnt.
+struct UnionDirectories {
+  std::vector<std::string> lowers;
+  std::string upper;
+  std::string work;
+  std::string mountpoint;
+};
+
+// Makes them below `base` and fills them from the layers.
+UnionDirectories MaterialiseLayers(const Layers& layers, const std::string& base);
+
+// A directory that holds the flattened layers.
+std::unique_ptr<Tree> MakePlainTree(const Layers& layers, const std::string& base);
+
+// The kernel's overlayfs. `options` are added to index=off,metacopy=off.
+std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirectories& directories,
+                                       const std::string& options);
+
+// Any program with fuse-overlayfs's command line; "" is this build's fusefs.
+std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories);
+
+// What is wrong with how the union left its layers: a whiteout in the upper that hides nothing. "" if nothing is.
+std::string CheckUpper(const UnionDirectories& directories);
+
+// Every line of what a directory holds.
+std::string WalkText(const std::string& root, time_t since);
+
+}  // namespace acetate::differential
