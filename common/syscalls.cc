@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -99,6 +101,19 @@ Errno MountSetAttr(int mount_fd, uint64_t set, bool recursive) {
 
 Errno PivotRoot(const char* new_root, const char* put_old) {
   return ToErrno(syscall(SYS_pivot_root, new_root, put_old));
+}
+
+ErrnoOr<pid_t> Fork(uint64_t flags, UniqueFd* pidfd, int cgroup_fd) {
+  int new_pidfd = -1;
+  clone_args args = {};
+  args.flags = flags | (pidfd != nullptr ? CLONE_PIDFD : 0) | (cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0);
+  args.pidfd = reinterpret_cast<uint64_t>(&new_pidfd);
+  args.exit_signal = SIGCHLD;
+  args.cgroup = cgroup_fd >= 0 ? static_cast<uint64_t>(cgroup_fd) : 0;
+  long pid = syscall(SYS_clone3, &args, sizeof(args));
+  if (pid < 0) return Errno::Last();
+  if (pid > 0 && pidfd != nullptr) pidfd->Reset(new_pidfd);
+  return static_cast<pid_t>(pid);
 }
 
 ErrnoOr<UniqueFd> PidFdOpen(pid_t pid) { return ToFd(syscall(SYS_pidfd_open, pid, 0)); }

@@ -47,6 +47,11 @@ Errno MoveMount(int mount_fd, int target_fd);
 Errno MountSetAttr(int mount_fd, uint64_t set, bool recursive);
 Errno PivotRoot(const char* new_root, const char* put_old);
 
+// clone3(2) in the manner of fork(2), with CLONE_* `flags`: the child's pid in the parent, 0 in the child. The child
+// gets SIGCHLD as its exit signal; `pidfd` (may be null) receives a pidfd in the parent; `cgroup_fd` (or -1) is the
+// cgroup v2 directory that the child starts in. glibc is not told, so the calling process must have a single thread.
+ErrnoOr<pid_t> Fork(uint64_t flags, UniqueFd* pidfd, int cgroup_fd = -1);
+
 // pidfd_open(2), pidfd_send_signal(2).
 ErrnoOr<UniqueFd> PidFdOpen(pid_t pid);
 Errno PidFdSendSignal(int pidfd, int signal);

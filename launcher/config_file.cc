@@ -1,0 +1,46 @@
+#include "launcher/config_file.h"
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/errno_or.h"
+#include "common/syscalls.h"
+
+namespace acetate::launcher {
+namespace {
+
+std::string Now() {
+  char text[32];
+  time_t now = time(nullptr);
+  tm utc;
+  gmtime_r(&now, &utc);
+  strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+}  // namespace
+
+absl::Status WriteConfigFile(const Plan& plan) {
+  nlohmann::ordered_json json;
+  json["id"] = plan.id;
+  json["name"] = plan.spec.name;
+  json["created"] = Now();
+  json["image"] = plan.image.directory;
+  json["layers_top_first"] = plan.image.layers;
+  json["command"] = plan.spec.command;
+  json["workdir"] = plan.spec.workdir;
+  std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+
+  std::string what = absl::StrCat("write ", plan.store.config);
+  ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, plan.store.config.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
+  if (!fd.ok()) return ErrnoToStatus(fd.error(), what);
+  ssize_t n = write(fd->get(), text.data(), text.size());
+  if (n < 0) return ErrnoToStatus(Errno::Last(), what);
+  return static_cast<size_t>(n) == text.size() ? absl::OkStatus() : ErrnoToStatus(Errno(ENOSPC), what);
+}
+
+}  // namespace acetate::launcher

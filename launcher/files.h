@@ -1,0 +1,36 @@
+// Small files and paths: read, written and made in a few system calls, without iostreams, which a program that has
+// milliseconds to start cannot afford. All are safe to call from any thread.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/errno_or.h"
+#include "common/unique_fd.h"
+
+namespace acetate::launcher {
+
+// The contents of a file, relative to `dirfd`; EFBIG when it is longer than `limit`.
+ErrnoOr<std::string> ReadFileAt(int dirfd, const char* path, size_t limit);
+
+// The contents of a file that may be absent or unreadable: empty then. For /proc, /sys and the like, up to 1 MiB.
+std::string ReadFileOrEmpty(const std::string& path);
+
+// Writes `text` into a file that exists, in one write(2), as kernel interfaces want it.
+Errno WriteExisting(const std::string& path, absl::string_view text);
+
+// The absolute path of an open file or directory, free of symlinks.
+absl::StatusOr<std::string> PathOf(const UniqueFd& fd);
+
+// Makes `path` and the directories above it that are missing, with `mode`.
+absl::Status MakeDirectories(const std::string& path, mode_t mode);
+
+// Removes a directory and all below it, to any depth, following nothing. What is gone already is no error.
+absl::Status RemoveTree(const std::string& path);
+
+// The first executable file called `name` in the directories of $PATH; empty when there is none.
+std::string FindProgram(absl::string_view name);
+
+}  // namespace acetate::launcher

@@ -1,0 +1,35 @@
+// The helper: a process forked by the launcher into the container's user namespace and a mount namespace of its own. It
+// mounts the union, starts fusefs and PID 1, watches over both (supervise.h) and cleans up when they have ended. It is
+// apart from the launcher for two reasons: only inside of the user namespace may it do these things, and it is there to
+// clean up when the launcher is killed. It has a session of its own, so a terminal's signals do not reach it, and it
+// blocks all others; the launcher passes on what is meant for the container.
+#pragma once
+
+#include <signal.h>
+
+#include <vector>
+
+#include "common/unique_fd.h"
+#include "launcher/host_steps.h"
+#include "launcher/plan.h"
+#include "launcher/record.h"
+
+namespace acetate::launcher {
+
+// What the launcher writes to the helper's control pipe: this once the id maps are written, then the numbers of signals
+// to pass on. The pipe closing means that the launcher is gone.
+inline constexpr char kIdMapsWritten = 0;
+
+// Everything the helper works on. The two processes hold copies.
+struct HelperInputs {
+  const Plan* plan;
+  HostState host;
+  std::vector<Stale> stale;  // left by others; their trees still have to be removed
+  UniqueFd control;          // reading end
+  sigset_t mask;             // signal mask for fusefs and the command
+};
+
+// In the helper process. Returns the status that launch exits with, after having said on stderr what went wrong.
+int RunHelper(HelperInputs inputs);
+
+}  // namespace acetate::launcher

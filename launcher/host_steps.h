@@ -1,0 +1,24 @@
+// Carries out the plan's host steps, noting for each how it is undone.
+#pragma once
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/unique_fd.h"
+#include "launcher/plan.h"
+#include "launcher/undo_list.h"
+
+namespace acetate::launcher {
+
+// What the steps leave for the processes to come.
+struct HostState {
+  UndoList undo;
+  UniqueFd record;                 // locked
+  UniqueFd unified_cgroup;         // directory of the v2 cgroup; invalid when there is none
+  std::vector<UniqueFd> v1_procs;  // cgroup.procs of each v1 cgroup
+};
+
+// Runs the steps in order. On failure the error says which step failed and why; the caller undoes what was done.
+absl::Status RunHostSteps(const Plan& plan, HostState* state);
+
+}  // namespace acetate::launcher

@@ -1,0 +1,267 @@
+#include "launcher/init.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "common/syscalls.h"
+#include "launcher/capabilities.h"
+#include "launcher/passwd.h"
+#include "launcher/program.h"
+
+namespace acetate::launcher {
+namespace {
+
+// A passwd file beyond this is no passwd file.
+constexpr size_t kLargestImageFile = 1 << 20;
+
+std::vector<char*> Pointers(const std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  // execve(2) does not write to its arguments, whatever its type says.
+  for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+}  // namespace
+
+struct Init::ResolvedUser {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  absl::string_view home = "/";
+  gid_t groups[256];
+  size_t group_count = 0;
+};
+
+Init::Init(const Plan& plan, UniqueFd union_mount, std::vector<UniqueFd> cgroups, UniqueFd report, const sigset_t& mask)
+    : plan_(plan),
+      union_(std::move(union_mount)),
+      cgroups_(std::move(cgroups)),
+      report_pipe_(std::move(report)),
+      mask_(mask),
+      sources_(plan.container.size()),
+      mounter_(union_.get()),
+      argv_(Pointers(plan.spec.command)),
+      envp_(Pointers(plan.environment)),
+      home_("HOME=" + plan.home) {
+  home_.reserve(PATH_MAX);
+  envp_.insert(envp_.begin(), home_.data());
+  if (plan.spec.user.has_value()) {
+    passwd_.reset(new char[kLargestImageFile]);
+    group_.reset(new char[kLargestImageFile]);
+  }
+}
+
+void Init::Run() {
+  // A session of its own: the terminal's signals go to the launcher, which forwards them.
+  setsid();
+  umask(022);
+  OpenSources();
+  for (; report_.step < plan_.container.size(); ++report_.step) {
+    Errno error = std::visit([this](const auto& step) { return Do(step); }, plan_.container[report_.step].action);
+    if (!error.ok()) Fail(error);
+  }
+  Fail(Errno(EINVAL));  // a plan ends with Execute
+}
+
+void Init::OpenSources() {
+  for (; report_.step < plan_.container.size(); ++report_.step) {
+    ErrnoOr<UniqueFd> source = OpenMountSource(plan_.container[report_.step].action);
+    if (!source.ok()) Fail(source.error());
+    sources_[report_.step] = *std::move(source);
+  }
+  report_.step = 0;
+}
+
+void Init::Fail(Errno error) {
+  report_.error = error.value();
+  FailWith(kExitOwnFailure);
+}
+
+void Init::FailWith(int exit_status) {
+  report_.exit_status = exit_status;
+  // When the helper is gone there is no one left to tell.
+  if (write(report_pipe_.get(), &report_, sizeof(report_)) < 0) _exit(kExitOwnFailure);
+  _exit(exit_status);
+}
+
+Errno Init::Do(const JoinCgroups&) {
+  for (const UniqueFd& procs : cgroups_) {
+    if (write(procs.get(), "0", 1) != 1) return Errno::Last();
+  }
+  return kOk;
+}
+
+Errno Init::Do(const NewCgroupNamespace&) { return unshare(CLONE_NEWCGROUP) == 0 ? kOk : Errno::Last(); }
+
+Errno Init::Do(const BringUpLoopback&) {
+  UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return Errno::Last();
+  ifreq request = {};
+  strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  return ioctl(fd.get(), SIOCSIFFLAGS, &request) == 0 ? kOk : Errno::Last();
+}
+
+Errno Init::Do(const SetHostname& step) {
+  return sethostname(step.name.data(), step.name.size()) == 0 ? kOk : Errno::Last();
+}
+
+Errno Init::Do(const SwitchRoot& step) {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd at, sys::OpenAt(AT_FDCWD, step.at.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW));
+  ACETATE_RETURN_IF_ERROR(sys::MoveMount(union_.get(), at.get()));
+  at.Reset();
+  if (fchdir(union_.get()) != 0) return Errno::Last();
+  // The old root ends up on top of the new one, from where it is taken off: pivot_root(2), "pivot_root(".", ".")".
+  ACETATE_RETURN_IF_ERROR(sys::PivotRoot(".", "."));
+  if (umount2(".", MNT_DETACH) != 0) return Errno::Last();
+  return chdir("/") == 0 ? kOk : Errno::Last();
+}
+
+Errno Init::Do(const MountFilesystem& step) {
+  Errno error = mounter_.Attach(step, sources_[report_.step]);
+  if (error == ELOOP) {
+    snprintf(report_.detail, sizeof(report_.detail), "%s is a symbolic link in the image; it must be a directory",
+             step.target.c_str());
+    FailWith(kExitOwnFailure);
+  }
+  return error;
+}
+
+Errno Init::Do(const BindDevice& step) { return mounter_.Attach(step, sources_[report_.step]); }
+Errno Init::Do(const MakeSymlink& step) { return mounter_.Make(step); }
+Errno Init::Do(const MaskPath& step) { return mounter_.Attach(step); }
+Errno Init::Do(const MakeReadOnly& step) { return mounter_.Attach(step); }
+Errno Init::Do(const BindVolume& step) { return mounter_.Attach(step, sources_[report_.step]); }
+
+Errno Init::Do(const EnterWorkdir& step) {
+  if (step.path == "/") return kOk;
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, OpenOrMake(union_.get(), step.path.c_str(), TargetKind::kDirectory, 0));
+  if (fchdir(dir.get()) != 0) return Errno::Last();
+  // The kernel says "(unreachable)" of a directory outside of the root.
+  char path[PATH_MAX];
+  if (syscall(SYS_getcwd, path, sizeof(path)) < 0) return Errno::Last();
+  return path[0] == '/' ? kOk : Errno(EXDEV);
+}
+
+Errno Init::Do(const NewKeyring&) {
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0 || errno == ENOSYS) return kOk;
+  return Errno::Last();
+}
+
+Errno Init::Do(const LimitBoundingSet& step) { return DropBoundingSet(step.capabilities); }
+
+absl::string_view Init::ReadImageFile(const char* path, char* buffer) const {
+  ErrnoOr<UniqueFd> fd = sys::OpenAt2(union_.get(), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0,
+                                      RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+  struct stat st;
+  if (!fd.ok() || fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return {};
+  size_t length = 0;
+  while (length < kLargestImageFile) {
+    ssize_t n = read(fd->get(), buffer + length, kLargestImageFile - length);
+    if (n < 0) return {};
+    if (n == 0) return {buffer, length};
+    length += static_cast<size_t>(n);
+  }
+  return {};
+}
+
+Errno Init::Resolve(const BecomeUser& step, ResolvedUser* user) {
+  const IdOrName& wanted = step.user.user;
+  absl::string_view passwd = ReadImageFile("etc/passwd", passwd_.get());
+  absl::string_view group = ReadImageFile("etc/group", group_.get());
+  std::optional<PasswdEntry> entry =
+      wanted.id.has_value() ? FindUser(passwd, *wanted.id) : FindUser(passwd, absl::string_view(wanted.name));
+  if (!entry.has_value() && !wanted.id.has_value()) {
+    snprintf(report_.detail, sizeof(report_.detail), "--user: there is no user %s in the image's /etc/passwd",
+             wanted.name.c_str());
+    FailWith(kExitOwnFailure);
+  }
+  user->uid = entry.has_value() ? entry->uid : *wanted.id;
+  if (entry.has_value()) {
+    user->gid = entry->gid;
+    if (!entry->home.empty()) user->home = entry->home;
+    user->group_count = FindMemberships(group, entry->name, user->groups, std::size(user->groups));
+  }
+  if (!step.user.group.has_value()) return kOk;
+  // As in Docker, a group that is named takes the place of all others.
+  user->group_count = 0;
+  std::optional<uint32_t> gid = step.user.group->id.has_value() ? std::optional<uint32_t>(*step.user.group->id)
+                                                                : FindGroup(group, step.user.group->name);
+  if (!gid.has_value()) {
+    snprintf(report_.detail, sizeof(report_.detail), "--user: there is no group %s in the image's /etc/group",
+             step.user.group->name.c_str());
+    FailWith(kExitOwnFailure);
+  }
+  user->gid = *gid;
+  return kOk;
+}
+
+Errno Init::Do(const BecomeUser& step) {
+  ResolvedUser user;
+  if (step.look_up) {
+    ACETATE_RETURN_IF_ERROR(Resolve(step, &user));
+    if (plan_.home.empty()) {
+      home_.assign("HOME=");  // within what was reserved
+      home_.append(user.home.data(), std::min(user.home.size(), home_.capacity() - home_.size() - 1));
+      envp_[0] = home_.data();
+    }
+  }
+  if (!plan_.identity.MapsUid(user.uid) || !plan_.identity.MapsGid(user.gid)) {
+    snprintf(report_.detail, sizeof(report_.detail),
+             "--user: %u:%u is outside of the ids you may use; root can give you more in /etc/subuid and /etc/subgid",
+             user.uid, user.gid);
+    FailWith(kExitOwnFailure);
+  }
+  if (step.may_set_groups) {
+    size_t count = 0;
+    for (size_t i = 0; i < user.group_count; ++i) {
+      if (plan_.identity.MapsGid(user.groups[i])) user.groups[count++] = user.groups[i];
+    }
+    if (setgroups(count, user.groups) != 0) return Errno::Last();
+  }
+  if (setresgid(user.gid, user.gid, user.gid) != 0) return Errno::Last();
+  return setresuid(user.uid, user.uid, user.uid) == 0 ? kOk : Errno::Last();
+}
+
+Errno Init::Do(const LimitCapabilities& step) { return SetCapabilities(step.capabilities); }
+
+Errno Init::Do(const ForbidNewPrivileges&) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? kOk : Errno::Last(); }
+
+// After the last change of ids and capabilities, each of which clears the request.
+Errno Init::Do(const DieWithHelper&) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Errno::Last();
+  // A helper that died before the request was made has closed its end of the pipe.
+  pollfd helper = {report_pipe_.get(), 0, 0};
+  if (poll(&helper, 1, 0) > 0 && (helper.revents & POLLERR) != 0) _exit(kExitOwnFailure);
+  return kOk;
+}
+
+Errno Init::Do(const Execute&) {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    // Fails for the two that cannot be changed.
+    struct sigaction act = {};
+    act.sa_handler = SIG_DFL;
+    sigaction(signal, &act, nullptr);
+  }
+  sigprocmask(SIG_SETMASK, &mask_, nullptr);
+  ACETATE_RETURN_IF_ERROR(sys::CloexecFrom(3));
+  FailWith(
+      ExecuteProgram(argv_.data(), envp_.data(), plan_.search_path.c_str(), report_.detail, sizeof(report_.detail)));
+}
+
+}  // namespace acetate::launcher

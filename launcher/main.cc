@@ -1,0 +1,57 @@
+// launch: runs a command in a container whose root is a union of layers. See launch(1).
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "launcher/error_line.h"
+#include "launcher/flags.h"
+#include "launcher/launch.h"
+#include "launcher/program.h"
+
+namespace acetate::launcher {
+namespace {
+
+constexpr char kVersion[] = "launch (Acetate) 0.1\n";
+
+// Without this a file that launch opens could become the container's stdin, stdout or stderr.
+bool FillStandardFds() {
+  for (;;) {
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0) return false;
+    if (fd > STDERR_FILENO) return close(fd) == 0;
+    if (fcntl(fd, F_SETFD, 0) != 0) return false;
+  }
+}
+
+int Print(const std::string& text) {
+  return write(STDOUT_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : kExitOwnFailure;
+}
+
+int Main(const std::vector<std::string>& words) {
+  if (!FillStandardFds()) return kExitOwnFailure;
+  absl::StatusOr<CommandLine> line = ParseCommandLine(words, environ);
+  if (!line.ok()) {
+    PrintErrorLine(line.status().message());
+    return kExitOwnFailure;
+  }
+  switch (line->action) {
+    case CommandLine::Action::kHelp:
+      return Print(HelpText());
+    case CommandLine::Action::kVersion:
+      return Print(kVersion);
+    case CommandLine::Action::kExplain:
+      return Explain(line->spec);
+    case CommandLine::Action::kRun:
+      return Launch(line->spec);
+  }
+  return kExitOwnFailure;
+}
+
+}  // namespace
+}  // namespace acetate::launcher
+
+int main(int argc, char** argv) {
+  return acetate::launcher::Main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+}

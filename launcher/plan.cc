@@ -1,0 +1,191 @@
+#include "launcher/plan.h"
+
+#include <linux/mount.h>
+#include <sched.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "launcher/capabilities.h"
+
+namespace acetate::launcher {
+namespace {
+
+constexpr char kDefaultPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr uint64_t kNoSuidDevExec = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+constexpr uint32_t kTtyGroup = 5;
+
+// What of /proc and /sys tells about, or changes, the host.
+constexpr const char* kMasked[] = {"/proc/acpi",        "/proc/asound",  "/proc/interrupts",
+                                   "/proc/kcore",       "/proc/keys",    "/proc/latency_stats",
+                                   "/proc/sched_debug", "/proc/scsi",    "/proc/timer_list",
+                                   "/proc/timer_stats", "/sys/firmware", "/sys/devices/virtual/powercap"};
+constexpr const char* kReadOnly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+
+void AddHostSteps(Plan* plan) {
+  auto add = [&](std::string what, HostAction action) { plan->host.push_back({std::move(what), std::move(action)}); };
+  add(absl::StrCat("make the store ", plan->store.root), MakeStoreDirectory{});
+  add(absl::StrCat("lock ", plan->store.record), WriteRecord{});
+  if (!plan->spec.name.empty()) add(absl::StrCat("take the name ", plan->spec.name), ClaimName{});
+  add(absl::StrCat("make ", plan->store.container), MakeContainer{});
+  add(absl::StrCat("make ", plan->runtime_dir), MakeRuntimeDirectory{});
+  if (!plan->cgroup.enable_in.empty()) {
+    add(absl::StrCat("write ", plan->cgroup.enable, " to ", plan->cgroup.enable_in),
+        EnableControllers{plan->cgroup.enable_in, plan->cgroup.enable});
+  }
+  for (const std::string& path : plan->cgroup.Directories()) {
+    add(absl::StrCat("make the cgroup ", path), MakeCgroupDirectory{path});
+  }
+  for (const CgroupLimit& limit : plan->cgroup.limits) {
+    add(absl::StrCat("write ", limit.value, " to ", limit.file), WriteLimit{limit});
+  }
+}
+
+std::string DescribeIds(const Identity& identity) {
+  switch (identity.method) {
+    case Identity::Method::kSingle:
+      return absl::StrCat("map root to user ", identity.uids[0].outside, ", and no one else");
+    case Identity::Method::kSubordinate:
+      return absl::StrCat("map root to user ", identity.uids[0].outside, ", and the others to subordinate ids");
+    case Identity::Method::kMirror:
+      return "map every id to itself";
+  }
+  return "";
+}
+
+void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
+  auto add = [&](std::string what, HelperAction action) {
+    plan->helper.push_back({std::move(what), std::move(action)});
+  };
+  add(absl::StrCat("in new user and mount namespaces, ", DescribeIds(plan->identity)), MapIds{});
+  add("mount a FUSE filesystem, not yet attached anywhere", MountUnion{{{"source", "acetate"},
+                                                                        {"subtype", "fusefs"},
+                                                                        {"rootmode", "40000"},
+                                                                        {"user_id", "0"},
+                                                                        {"group_id", "0"},
+                                                                        {"allow_other", ""},
+                                                                        {"default_permissions", ""}}});
+
+  std::string options = "lowerdir=";
+  for (size_t i = 0; i < plan->image.layers.size(); ++i) {
+    absl::StrAppend(&options, i == 0 ? "" : ":", EscapeLayer(plan->image.layers[i]));
+  }
+  absl::StrAppend(&options, ",upperdir=", EscapeLayer(plan->store.upper), ",workdir=", EscapeLayer(plan->store.work));
+  std::string control = absl::StrCat("--control=", plan->runtime_dir, "/fusefs.sock");
+  add(absl::StrCat("start ", inputs.fusefs, " on ", plan->image.layers.size(), " layers and ", plan->store.upper),
+      StartDaemon{{inputs.fusefs, "-f", "-o", options, control}});
+  add("start PID 1 in new mount, pid, net, uts and ipc namespaces",
+      StartInit{CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC});
+}
+
+using ContainerSteps = std::vector<Step<ContainerAction>>;
+
+void AddMount(ContainerSteps* steps, MountFilesystem mount) {
+  std::string options = absl::StrJoin(mount.options, ",", [](std::string* out, const auto& option) {
+    absl::StrAppend(out, option.first, option.second.empty() ? "" : "=", option.second);
+  });
+  std::string what = absl::StrCat("mount ", mount.type, " on ", mount.target,
+                                  (mount.attributes & MOUNT_ATTR_RDONLY) != 0 ? ", read-only" : "",
+                                  options.empty() ? "" : ", ", options);
+  steps->push_back({std::move(what), std::move(mount)});
+}
+
+void AddDevices(const Identity& identity, ContainerSteps* steps) {
+  AddMount(steps, {"tmpfs", "/dev", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, {{"mode", "755"}, {"size", "65536k"}}});
+  const BindDevice devices[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+                                {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+  for (const BindDevice& device : devices) steps->push_back({absl::StrCat("show /dev/", device.name), device});
+
+  std::vector<std::pair<std::string, std::string>> pts = {{"mode", "0620"}, {"ptmxmode", "0666"}};
+  if (identity.MapsGid(kTtyGroup)) pts.push_back({"gid", absl::StrCat(kTtyGroup)});
+  AddMount(steps, {"devpts", "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, pts});
+  AddMount(steps, {"tmpfs", "/dev/shm", kNoSuidDevExec, {{"mode", "1777"}, {"size", "65536k"}}});
+  AddMount(steps, {"mqueue", "/dev/mqueue", kNoSuidDevExec, {}});
+  const MakeSymlink links[] = {{"pts/ptmx", "/dev/ptmx"},
+                               {"/proc/self/fd", "/dev/fd"},
+                               {"/proc/self/fd/0", "/dev/stdin"},
+                               {"/proc/self/fd/1", "/dev/stdout"},
+                               {"/proc/self/fd/2", "/dev/stderr"}};
+  for (const MakeSymlink& link : links) steps->push_back({absl::StrCat("link ", link.link, " to ", link.target), link});
+}
+
+std::string DescribeUser(const UserSpec& user) {
+  auto shown = [](const IdOrName& part) { return part.id.has_value() ? absl::StrCat(*part.id) : part.name; };
+  return absl::StrCat("become user ", shown(user.user),
+                      user.group.has_value() ? absl::StrCat(":", shown(*user.group)) : "");
+}
+
+void AddContainerSteps(const std::string& hostname, Plan* plan) {
+  ContainerSteps* steps = &plan->container;
+  auto add = [&](std::string what, ContainerAction action) { steps->push_back({std::move(what), std::move(action)}); };
+  if (!plan->cgroup.v1.empty()) add("join the cgroups", JoinCgroups{});
+  add("make a cgroup namespace", NewCgroupNamespace{});
+  add("bring up the loopback interface", BringUpLoopback{});
+  add(absl::StrCat("set the host name to ", hostname), SetHostname{hostname});
+  add("make the union the root and let go of the host's tree", SwitchRoot{plan->runtime_dir});
+  AddMount(steps, {"proc", "/proc", kNoSuidDevExec, {}});
+  AddMount(steps, {"sysfs", "/sys", kNoSuidDevExec | MOUNT_ATTR_RDONLY, {}});
+  AddDevices(plan->identity, steps);
+  for (const char* path : kReadOnly) add(absl::StrCat("make ", path, " read-only"), MakeReadOnly{path});
+  for (const char* path : kMasked) add(absl::StrCat("mask ", path), MaskPath{path});
+  for (const Volume& volume : plan->spec.volumes) {
+    add(absl::StrCat("show the host's ", volume.source, " as ", volume.target, volume.read_only ? ", read-only" : ""),
+        BindVolume{volume});
+  }
+  add(absl::StrCat("enter ", plan->spec.workdir), EnterWorkdir{plan->spec.workdir});
+  add("make a session keyring", NewKeyring{});
+  add("limit the capabilities that can be had", LimitBoundingSet{kDefaultCapabilities});
+  UserSpec root{{0, ""}, IdOrName{0, ""}};
+  BecomeUser become{plan->spec.user.value_or(root), plan->spec.user.has_value(), plan->identity.may_set_groups};
+  add(DescribeUser(become.user), become);
+  add("limit the capabilities held", LimitCapabilities{kDefaultCapabilities});
+  add("forbid new privileges", ForbidNewPrivileges{});
+  add("end when the helper ends", DieWithHelper{});
+  add(absl::StrCat("execute ", absl::StrJoin(plan->spec.command, " ")), Execute{});
+}
+
+// PATH, then what -e says; a PATH of the user's replaces ours.
+void SetEnvironment(Plan* plan) {
+  plan->search_path = kDefaultPath;
+  for (const std::string& entry : plan->spec.environment) {
+    absl::string_view value = entry;
+    if (absl::ConsumePrefix(&value, "PATH=")) plan->search_path = std::string(value);
+    if (absl::ConsumePrefix(&value, "HOME=")) plan->home = std::string(value);
+  }
+  // Without -u the user is root, whose home needs no looking up.
+  if (plan->home.empty() && !plan->spec.user.has_value()) plan->home = "/root";
+  plan->environment.push_back(absl::StrCat("PATH=", plan->search_path));
+  for (const std::string& entry : plan->spec.environment) {
+    if (!absl::StartsWith(entry, "PATH=") && !absl::StartsWith(entry, "HOME=")) plan->environment.push_back(entry);
+  }
+}
+
+}  // namespace
+
+std::string EscapeLayer(absl::string_view path) {
+  std::string escaped;
+  for (char c : path) {
+    if (c == '\\' || c == ':' || c == ',') escaped.push_back('\\');
+    escaped.push_back(c);
+  }
+  return escaped;
+}
+
+Plan MakePlan(const Spec& spec, const PlanInputs& inputs) {
+  Plan plan;
+  plan.id = inputs.id;
+  plan.spec = spec;
+  plan.image = inputs.image;
+  plan.identity = inputs.identity;
+  plan.store = PathsInStore(inputs.store_root, inputs.id, spec.name);
+  plan.runtime_dir = absl::StrCat(inputs.runtime_root, "/", ShortId(inputs.id));
+  plan.cgroup = inputs.cgroup;
+  SetEnvironment(&plan);
+  AddHostSteps(&plan);
+  AddHelperSteps(inputs, &plan);
+  AddContainerSteps(spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname, &plan);
+  return plan;
+}
+
+}  // namespace acetate::launcher

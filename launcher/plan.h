@@ -1,0 +1,166 @@
+// The plan of one launch: everything decided, nothing done. It is plain data in three lists, by who carries them out:
+//
+//   host       the launcher itself, in the host's namespaces (host_steps.h); each step can be undone
+//   helper     a process in the container's user namespace and a mount namespace of its own (helper.h)
+//   container  PID 1 of the container, between fork and exec (init.h), which only reads the plan
+//
+// Every step says in one line what it does; the same line is what --explain prints and what names a step that failed.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "launcher/cgroup.h"
+#include "launcher/identity.h"
+#include "launcher/image.h"
+#include "launcher/spec.h"
+#include "launcher/store.h"
+
+namespace acetate::launcher {
+
+// ---- what the launcher does on the host
+
+struct MakeStoreDirectory {};
+struct WriteRecord {};
+struct ClaimName {};
+struct MakeContainer {};
+struct MakeRuntimeDirectory {};
+struct MakeCgroupDirectory {
+  std::string path;
+};
+struct EnableControllers {
+  std::string file;
+  std::string controllers;
+};
+struct WriteLimit {
+  CgroupLimit limit;
+};
+using HostAction = std::variant<MakeStoreDirectory, WriteRecord, ClaimName, MakeContainer, MakeRuntimeDirectory,
+                                MakeCgroupDirectory, EnableControllers, WriteLimit>;
+
+// ---- what the helper does
+
+struct MapIds {};
+struct MountUnion {
+  std::vector<std::pair<std::string, std::string>> options;  // of fsconfig(2); an empty value is a flag
+};
+struct StartDaemon {
+  std::vector<std::string> words;  // fusefs's argv; the helper adds /dev/fd/N
+};
+struct StartInit {
+  uint64_t namespaces = 0;  // CLONE_NEW*
+};
+using HelperAction = std::variant<MapIds, MountUnion, StartDaemon, StartInit>;
+
+// ---- what PID 1 does
+
+// Joins the cgroups that it is not born in (v1), through fds that the launcher opened.
+struct JoinCgroups {};
+struct NewCgroupNamespace {};
+struct BringUpLoopback {};
+struct SetHostname {
+  std::string name;
+};
+// Attaches the union, makes it the root and lets go of the host's tree. All sources of mounts have been opened before.
+struct SwitchRoot {
+  std::string at;  // directory of the host's tree to attach at on the way
+};
+// A new filesystem on a directory of the container; made when missing, refused when a symlink leads there.
+struct MountFilesystem {
+  std::string type;
+  std::string target;
+  uint64_t attributes = 0;  // MOUNT_ATTR_*
+  std::vector<std::pair<std::string, std::string>> options;
+};
+// The host's device node of that name on a new file in the container's /dev.
+struct BindDevice {
+  std::string name;
+  unsigned major = 0;
+  unsigned minor = 0;
+};
+struct MakeSymlink {
+  std::string target;
+  std::string link;
+};
+// Covers a path with /dev/null, or with an empty read-only directory. A path that this kernel lacks is passed over.
+struct MaskPath {
+  std::string path;
+};
+struct MakeReadOnly {
+  std::string path;
+};
+struct BindVolume {
+  Volume volume;
+};
+struct EnterWorkdir {
+  std::string path;
+};
+struct NewKeyring {};
+struct LimitBoundingSet {
+  uint64_t capabilities = 0;
+};
+struct BecomeUser {
+  UserSpec user;
+  bool look_up = false;  // in the image's /etc/passwd and /etc/group
+  bool may_set_groups = false;
+};
+struct LimitCapabilities {
+  uint64_t capabilities = 0;
+};
+struct ForbidNewPrivileges {};
+struct DieWithHelper {};
+struct Execute {};
+using ContainerAction =
+    std::variant<JoinCgroups, NewCgroupNamespace, BringUpLoopback, SetHostname, SwitchRoot, MountFilesystem, BindDevice,
+                 MakeSymlink, MaskPath, MakeReadOnly, BindVolume, EnterWorkdir, NewKeyring, LimitBoundingSet,
+                 BecomeUser, LimitCapabilities, ForbidNewPrivileges, DieWithHelper, Execute>;
+
+template <typename Action>
+struct Step {
+  std::string what;  // "mount proc on /proc"
+  Action action;
+};
+
+struct Plan {
+  std::string id;
+  Spec spec;
+  Image image;
+  Identity identity;
+  StorePaths store;
+  std::string runtime_dir;  // this container's own, below RuntimeDir()
+  CgroupPlan cgroup;
+
+  std::vector<std::string> environment;  // what the command gets, apart from HOME
+  std::string home;                      // HOME; empty when it comes from the image's /etc/passwd
+  std::string search_path;               // PATH
+
+  std::vector<Step<HostAction>> host;
+  std::vector<Step<HelperAction>> helper;
+  std::vector<Step<ContainerAction>> container;
+};
+
+// What the plan is made from, besides the spec; all of it found out before.
+struct PlanInputs {
+  std::string id;
+  Image image;
+  Identity identity;
+  std::string store_root;
+  std::string runtime_root;
+  CgroupPlan cgroup;
+  std::string fusefs;  // path of the daemon
+};
+
+Plan MakePlan(const Spec& spec, const PlanInputs& inputs);
+
+// The plan as JSON, for --explain.
+std::string ExplainPlan(const Plan& plan);
+
+// A path as it is written in fusefs's lowerdir: colons, commas and backslashes escaped.
+std::string EscapeLayer(absl::string_view path);
+
+}  // namespace acetate::launcher

@@ -1,0 +1,181 @@
+#include "launcher/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/mount.h>
+#include <sched.h>
+
+#include <nlohmann/json.hpp>
+
+#include "launcher/capabilities.h"
+
+namespace acetate::launcher {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+PlanInputs Inputs() {
+  PlanInputs inputs;
+  inputs.id = std::string(64, 'a');
+  inputs.image = {"/images/x", {"/images/x/to:p", "/images/x/base"}};
+  inputs.identity.uids = {{0, 1000, 1}};
+  inputs.identity.gids = {{0, 1000, 1}};
+  inputs.store_root = "/store";
+  inputs.runtime_root = "/run/acetate";
+  inputs.fusefs = "/bin/fusefs";
+  return inputs;
+}
+
+Spec Wanted() {
+  Spec spec;
+  spec.image = "/images/x";
+  spec.command = {"sh", "-c", "true"};
+  return spec;
+}
+
+template <typename Action, typename Variant>
+std::vector<Action> All(const std::vector<Step<Variant>>& steps) {
+  std::vector<Action> found;
+  for (const Step<Variant>& step : steps) {
+    if (const Action* action = std::get_if<Action>(&step.action)) found.push_back(*action);
+  }
+  return found;
+}
+
+template <typename Action>
+size_t IndexOf(const Plan& plan) {
+  for (size_t i = 0; i < plan.container.size(); ++i) {
+    if (std::holds_alternative<Action>(plan.container[i].action)) return i;
+  }
+  ADD_FAILURE() << "no such step";
+  return 0;
+}
+
+TEST(PlanTest, TheDaemonGetsItsLayersEscapedAndTopFirst) {
+  Plan plan = MakePlan(Wanted(), Inputs());
+  std::string id(64, 'a');
+  EXPECT_THAT(All<StartDaemon>(plan.helper)[0].words,
+              ElementsAre("/bin/fusefs", "-f", "-o",
+                          "lowerdir=/images/x/to\\:p:/images/x/base,upperdir=/store/containers/" + id +
+                              "/upper,workdir=/store/containers/" + id + "/work",
+                          "--control=/run/acetate/aaaaaaaaaaaa/fusefs.sock"));
+  EXPECT_EQ(EscapeLayer("a\\b,c:d e"), "a\\\\b\\,c\\:d e");
+}
+
+TEST(PlanTest, EveryNamespaceIsNew) {
+  Plan plan = MakePlan(Wanted(), Inputs());
+  EXPECT_EQ(All<StartInit>(plan.helper)[0].namespaces,
+            uint64_t{CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC});
+  EXPECT_EQ(All<NewCgroupNamespace>(plan.container).size(), 1u);
+}
+
+TEST(PlanTest, OrderInsideIsSafe) {
+  Spec spec = Wanted();
+  spec.workdir = "/srv";
+  PlanInputs inputs = Inputs();
+  inputs.cgroup.v1 = {"/sys/fs/cgroup/memory/acetate-aaaaaaaaaaaa"};
+  Plan plan = MakePlan(spec, inputs);
+  // The namespace's root is the cgroup that PID 1 is in by then.
+  EXPECT_LT(IndexOf<JoinCgroups>(plan), IndexOf<NewCgroupNamespace>(plan));
+  EXPECT_LT(IndexOf<SwitchRoot>(plan), IndexOf<MountFilesystem>(plan));
+  EXPECT_LT(IndexOf<SwitchRoot>(plan), IndexOf<EnterWorkdir>(plan));
+  EXPECT_LT(IndexOf<LimitBoundingSet>(plan), IndexOf<BecomeUser>(plan));
+  EXPECT_LT(IndexOf<BecomeUser>(plan), IndexOf<LimitCapabilities>(plan));
+  // A change of ids or capabilities would clear the request to die with the helper.
+  EXPECT_LT(IndexOf<LimitCapabilities>(plan), IndexOf<DieWithHelper>(plan));
+  EXPECT_EQ(IndexOf<Execute>(plan), plan.container.size() - 1);
+}
+
+TEST(PlanTest, ProcAndSysAreMountedHardened) {
+  Plan plan = MakePlan(Wanted(), Inputs());
+  std::vector<MountFilesystem> mounts = All<MountFilesystem>(plan.container);
+  EXPECT_EQ(mounts[0].target, "/proc");
+  EXPECT_EQ(mounts[0].attributes, uint64_t{MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC});
+  EXPECT_EQ(mounts[1].target, "/sys");
+  EXPECT_NE(mounts[1].attributes & MOUNT_ATTR_RDONLY, 0u);
+  std::vector<std::string> masked, read_only;
+  for (const MaskPath& step : All<MaskPath>(plan.container)) masked.push_back(step.path);
+  for (const MakeReadOnly& step : All<MakeReadOnly>(plan.container)) read_only.push_back(step.path);
+  for (const char* path : {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}) {
+    EXPECT_THAT(masked, Contains(path));
+  }
+  for (const char* path : {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"}) {
+    EXPECT_THAT(read_only, Contains(path));
+  }
+}
+
+TEST(PlanTest, TheTtyGroupIsUsedWhereItIsMapped) {
+  auto pts_options = [](const PlanInputs& inputs) {
+    for (const MountFilesystem& mount : All<MountFilesystem>(MakePlan(Wanted(), inputs).container)) {
+      if (mount.type == "devpts") return mount.options;
+    }
+    return decltype(MountFilesystem::options)();
+  };
+  PlanInputs inputs = Inputs();
+  std::pair<std::string, std::string> gid = {"gid", "5"};
+  EXPECT_THAT(pts_options(inputs), Not(Contains(gid)));
+  inputs.identity.gids.push_back({1, 100000, 65536});
+  EXPECT_THAT(pts_options(inputs), Contains(gid));
+}
+
+TEST(PlanTest, CapabilitiesAreDockersFourteen) {
+  Plan plan = MakePlan(Wanted(), Inputs());
+  EXPECT_EQ(All<LimitCapabilities>(plan.container)[0].capabilities, 0xa80425fbu);
+  EXPECT_EQ(All<LimitBoundingSet>(plan.container)[0].capabilities, 0xa80425fbu);
+}
+
+TEST(PlanTest, EnvironmentHasPathFirstAndTheUsersWordLast) {
+  Spec spec = Wanted();
+  spec.environment = {"A=1", "PATH=/opt/bin", "HOME=/h"};
+  Plan plan = MakePlan(spec, Inputs());
+  EXPECT_THAT(plan.environment, ElementsAre("PATH=/opt/bin", "A=1"));
+  EXPECT_EQ(plan.search_path, "/opt/bin");
+  EXPECT_EQ(plan.home, "/h");
+}
+
+TEST(PlanTest, HomeOfAnotherUserIsLookedUpInTheImage) {
+  EXPECT_EQ(MakePlan(Wanted(), Inputs()).home, "/root");
+  Spec spec = Wanted();
+  spec.user = UserSpec{{std::nullopt, "www"}, {}};
+  Plan plan = MakePlan(spec, Inputs());
+  EXPECT_EQ(plan.home, "");
+  EXPECT_TRUE(All<BecomeUser>(plan.container)[0].look_up);
+}
+
+TEST(PlanTest, HostnameIsTheShortIdUnlessGiven) {
+  EXPECT_EQ(All<SetHostname>(MakePlan(Wanted(), Inputs()).container)[0].name, std::string(12, 'a'));
+  Spec spec = Wanted();
+  spec.hostname = "box";
+  EXPECT_EQ(All<SetHostname>(MakePlan(spec, Inputs()).container)[0].name, "box");
+}
+
+TEST(PlanTest, LimitsAreWrittenAfterTheirCgroupsAreMade) {
+  PlanInputs inputs = Inputs();
+  inputs.cgroup.unified = "/c/acetate-x";
+  inputs.cgroup.enable_in = "/c/cgroup.subtree_control";
+  inputs.cgroup.enable = "+memory";
+  inputs.cgroup.limits = {{"/c/acetate-x/memory.max", "1", false}};
+  std::vector<std::string> lines;
+  for (const Step<HostAction>& step : MakePlan(Wanted(), inputs).host) lines.push_back(step.what);
+  ASSERT_EQ(lines.size(), 7u);
+  EXPECT_EQ(lines[4], "write +memory to /c/cgroup.subtree_control");
+  EXPECT_EQ(lines[5], "make the cgroup /c/acetate-x");
+  EXPECT_EQ(lines[6], "write 1 to /c/acetate-x/memory.max");
+}
+
+TEST(PlanTest, ExplainPrintsItAsJson) {
+  Spec spec = Wanted();
+  spec.command.push_back("not \xff utf-8");
+  nlohmann::json json = nlohmann::json::parse(ExplainPlan(MakePlan(spec, Inputs())));
+  EXPECT_EQ(json["id"], std::string(64, 'a'));
+  EXPECT_EQ(json["image"]["layers_top_first"][1], "/images/x/base");
+  EXPECT_EQ(json["uid_map"][0]["outside"], 1000);
+  EXPECT_THAT(json["steps"]["container"].dump(), HasSubstr("mount proc on /proc"));
+  EXPECT_TRUE(json["kept_afterwards"]);
+}
+
+}  // namespace
+}  // namespace acetate::launcher

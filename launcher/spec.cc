@@ -1,0 +1,179 @@
+#include "launcher/spec.h"
+
+#include <cctype>
+#include <limits>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+namespace acetate::launcher {
+namespace {
+
+constexpr uint64_t kSmallestMemory = 6 << 20;
+
+bool AllDigits(absl::string_view text) {
+  for (char c : text) {
+    if (!absl::ascii_isdigit(static_cast<unsigned char>(c))) return false;
+  }
+  return !text.empty();
+}
+
+bool IsNameCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-';
+}
+
+absl::StatusOr<IdOrName> ParseIdOrName(absl::string_view text) {
+  IdOrName result;
+  if (text.empty()) return absl::InvalidArgumentError("is empty");
+  if (AllDigits(text)) {
+    uint32_t id;
+    // 2^32 - 1 is (uid_t)-1, which the kernel takes to mean "leave as it is".
+    if (!absl::SimpleAtoi(text, &id) || id == std::numeric_limits<uint32_t>::max()) {
+      return absl::InvalidArgumentError("is too large a number");
+    }
+    result.id = id;
+    return result;
+  }
+  for (char c : text) {
+    if (!IsNameCharacter(c)) return absl::InvalidArgumentError("is neither a number nor a name");
+  }
+  if (text[0] == '-' || absl::ascii_isdigit(static_cast<unsigned char>(text[0]))) {
+    return absl::InvalidArgumentError("is neither a number nor a name");
+  }
+  result.name = std::string(text);
+  return result;
+}
+
+// The factor that a unit stands for; 0 for one that is not known.
+uint64_t UnitFactor(absl::string_view unit) {
+  std::string lower = absl::AsciiStrToLower(unit);
+  if (lower.empty() || lower == "b") return 1;
+  absl::string_view rest = absl::string_view(lower).substr(1);
+  if (!rest.empty() && rest != "b" && rest != "ib") return 0;
+  switch (lower[0]) {
+    case 'k':
+      return uint64_t{1} << 10;
+    case 'm':
+      return uint64_t{1} << 20;
+    case 'g':
+      return uint64_t{1} << 30;
+    case 't':
+      return uint64_t{1} << 40;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace
+
+std::string CleanPath(absl::string_view path) {
+  std::vector<absl::string_view> parts;
+  for (absl::string_view part : absl::StrSplit(path, '/', absl::SkipEmpty())) {
+    if (part == ".") continue;
+    if (part == "..") {
+      if (!parts.empty()) parts.pop_back();
+      continue;
+    }
+    parts.push_back(part);
+  }
+  return absl::StrCat("/", absl::StrJoin(parts, "/"));
+}
+
+absl::StatusOr<std::optional<std::string>> ParseEnvironment(absl::string_view text, const char* const* environ) {
+  absl::string_view name = text.substr(0, text.find('='));
+  if (name.empty()) return absl::InvalidArgumentError("has no name before '='");
+  if (name.size() < text.size()) return std::string(text);
+  for (; *environ != nullptr; ++environ) {
+    absl::string_view entry = *environ;
+    if (absl::ConsumePrefix(&entry, name) && absl::StartsWith(entry, "=")) return std::string(*environ);
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<Volume> ParseVolume(absl::string_view text) {
+  std::vector<std::string> parts = absl::StrSplit(text, ':');
+  if (parts.size() < 2 || parts.size() > 3) return absl::InvalidArgumentError("is not HOST:CONTAINER[:ro]");
+  Volume volume;
+  volume.source = parts[0];
+  if (volume.source.find('/') == std::string::npos && volume.source[0] != '.') {
+    return absl::InvalidArgumentError("names no path on the host; write an absolute one, or ./NAME");
+  }
+  if (!absl::StartsWith(parts[1], "/")) return absl::InvalidArgumentError("has a container path that is not absolute");
+  volume.target = CleanPath(parts[1]);
+  if (volume.target == "/") return absl::InvalidArgumentError("would cover the container's root");
+  if (parts.size() == 3) {
+    if (parts[2] != "ro" && parts[2] != "rw") return absl::InvalidArgumentError("has an option other than ro and rw");
+    volume.read_only = parts[2] == "ro";
+  }
+  return volume;
+}
+
+absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
+  size_t digits = 0;
+  while (digits < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[digits]))) ++digits;
+  uint64_t number;
+  uint64_t factor = UnitFactor(text.substr(digits));
+  if (!absl::SimpleAtoi(text.substr(0, digits), &number) || factor == 0) {
+    return absl::InvalidArgumentError("is not a size such as 512m or 2g");
+  }
+  // The kernel counts in signed 64 bits.
+  if (number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / factor) {
+    return absl::InvalidArgumentError("is too large");
+  }
+  if (number * factor < kSmallestMemory) return absl::InvalidArgumentError("is less than 6m, in which nothing starts");
+  return number * factor;
+}
+
+absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text) {
+  if (text == "-1") return 0;
+  uint64_t number;
+  // The kernel's pids.max ends at PID_MAX_LIMIT, 2^22.
+  if (!AllDigits(text) || !absl::SimpleAtoi(text, &number) || number > (1 << 22)) {
+    return absl::InvalidArgumentError("is not a number of processes up to 4194304, or -1 for no limit");
+  }
+  return number;
+}
+
+absl::StatusOr<UserSpec> ParseUser(absl::string_view text) {
+  std::vector<absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
+  UserSpec spec;
+  absl::StatusOr<IdOrName> user = ParseIdOrName(parts[0]);
+  if (!user.ok()) return absl::InvalidArgumentError(absl::StrCat("has a user that ", user.status().message()));
+  spec.user = *user;
+  if (parts.size() == 2) {
+    absl::StatusOr<IdOrName> group = ParseIdOrName(parts[1]);
+    if (!group.ok()) return absl::InvalidArgumentError(absl::StrCat("has a group that ", group.status().message()));
+    spec.group = *group;
+  }
+  return spec;
+}
+
+absl::Status CheckHostname(absl::string_view text) {
+  // The kernel takes 64 bytes.
+  if (text.empty() || text.size() > 64) return absl::InvalidArgumentError("is not between 1 and 64 characters long");
+  for (absl::string_view label : absl::StrSplit(text, '.')) {
+    bool good = !label.empty() && label.front() != '-' && label.back() != '-';
+    for (char c : label) good = good && (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_');
+    if (!good) return absl::InvalidArgumentError("is not a host name");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckName(absl::string_view text) {
+  bool good = !text.empty() && text.size() <= 128 && absl::ascii_isalnum(static_cast<unsigned char>(text[0]));
+  for (char c : text) good = good && IsNameCharacter(c);
+  if (good) return absl::OkStatus();
+  return absl::InvalidArgumentError("is not a name: up to 128 of a-z A-Z 0-9 _ . -, the first a letter or digit");
+}
+
+absl::StatusOr<std::string> ParseWorkdir(absl::string_view text) {
+  if (!absl::StartsWith(text, "/")) return absl::InvalidArgumentError("is not an absolute path");
+  return CleanPath(text);
+}
+
+}  // namespace acetate::launcher

@@ -1,0 +1,72 @@
+// What a user asked for, as plain data, and the parsers of the values that flags take. A Spec is made by flags.h, read
+// by plan.h and never changed in between. Nothing here looks at the filesystem; every function is pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace acetate::launcher {
+
+struct Volume {
+  std::string source;  // on the host: absolute, or relative to where launch was started
+  std::string target;  // in the container: absolute, without "." and ".."
+  bool read_only = false;
+};
+
+// A part of --user: a number, or a name that the image's /etc/passwd or /etc/group has to know.
+struct IdOrName {
+  std::optional<uint32_t> id;
+  std::string name;  // empty when `id` is set
+};
+
+struct UserSpec {
+  IdOrName user;
+  std::optional<IdOrName> group;
+};
+
+struct Spec {
+  std::string image;
+  std::vector<std::string> environment;  // NAME=VALUE, each name once
+  std::string workdir = "/";
+  std::optional<UserSpec> user;
+  std::string hostname;  // empty: the container's short id
+  std::string name;      // empty: none
+  bool remove = false;
+  std::vector<Volume> volumes;
+  uint64_t memory_bytes = 0;  // 0: no limit
+  uint64_t pids_limit = 0;    // 0: no limit
+  std::vector<std::string> command;
+};
+
+// "NAME=VALUE" as it is; a bare "NAME" with the value that `environ` (a null-terminated list) has for it, or nothing
+// when it has none.
+absl::StatusOr<std::optional<std::string>> ParseEnvironment(absl::string_view text, const char* const* environ);
+
+// HOST:CONTAINER[:ro|:rw].
+absl::StatusOr<Volume> ParseVolume(absl::string_view text);
+
+// Bytes: a whole number with b, k, m, g or t behind it, powers of 1024; "1g", "512MB" and "512MiB" are all read. Less
+// than 6 MiB, in which no container starts, is an error.
+absl::StatusOr<uint64_t> ParseMemory(absl::string_view text);
+
+// A number of processes; 0 and -1 mean no limit and give 0.
+absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text);
+
+// USER[:GROUP], each a number or a name. Numbers are strict: no sign, no space, below 2^32 - 1.
+absl::StatusOr<UserSpec> ParseUser(absl::string_view text);
+
+// What --hostname, --name and --workdir may be.
+absl::Status CheckHostname(absl::string_view text);
+absl::Status CheckName(absl::string_view text);
+absl::StatusOr<std::string> ParseWorkdir(absl::string_view text);
+
+// `path` without empty, "." and ".." parts, none of which can lead above "/". `path` is absolute.
+std::string CleanPath(absl::string_view path);
+
+}  // namespace acetate::launcher

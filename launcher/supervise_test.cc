@@ -1,0 +1,41 @@
+#include "launcher/supervise.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+namespace acetate::launcher {
+namespace {
+
+std::string Status(const char* blocked, const char* ignored, const char* caught) {
+  return std::string("Name:\tx\nSigPnd:\t0000000000000000\nSigBlk:\t") + blocked + "\nSigIgn:\t" + ignored +
+         "\nSigCgt:\t" + caught + "\nCapInh:\t0000000000000000\n";
+}
+
+constexpr char kNone[] = "0000000000000000";
+constexpr char kTerm[] = "0000000000004000";  // bit 14
+
+TEST(WouldBeLostTest, ASignalThatPidOneDoesNothingAboutIsLost) {
+  EXPECT_TRUE(WouldBeLost(Status(kNone, kNone, kNone), SIGTERM));
+  EXPECT_TRUE(WouldBeLost(Status(kNone, kNone, kTerm), SIGINT));
+  EXPECT_TRUE(WouldBeLost(Status(kNone, kNone, kNone), SIGUSR1));
+}
+
+TEST(WouldBeLostTest, OneThatIsCaughtIgnoredOrBlockedIsPassedOn) {
+  EXPECT_FALSE(WouldBeLost(Status(kNone, kNone, kTerm), SIGTERM));
+  EXPECT_FALSE(WouldBeLost(Status(kNone, kTerm, kNone), SIGTERM));
+  EXPECT_FALSE(WouldBeLost(Status(kTerm, kNone, kNone), SIGTERM));
+}
+
+TEST(WouldBeLostTest, OneThatEndsNothingIsPassedOn) {
+  EXPECT_FALSE(WouldBeLost(Status(kNone, kNone, kNone), SIGWINCH));
+  EXPECT_FALSE(WouldBeLost(Status(kNone, kNone, kNone), SIGCONT));
+  EXPECT_FALSE(WouldBeLost(Status(kNone, kNone, kNone), SIGKILL));
+}
+
+TEST(WouldBeLostTest, WithoutProcItIsPassedOn) {
+  EXPECT_FALSE(WouldBeLost("", SIGTERM));
+  EXPECT_FALSE(WouldBeLost("SigCgt:\tgarbage\n", SIGTERM));
+}
+
+}  // namespace
+}  // namespace acetate::launcher
