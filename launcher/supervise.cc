@@ -155,7 +155,9 @@ class Supervisor {
     if (waitid(P_PIDFD, static_cast<id_t>(p_.daemon.pidfd.get()), &info, WEXITED) != 0) return;
     daemon_alive_ = false;
     daemon_end_ = info;
-    daemon_failed_ = init_alive_ || info.si_code != CLD_EXITED || info.si_status != 0;
+    // A dying PID 1 lets go of the mount, and so ends the daemon, a little before it can be reaped itself.
+    bool in_order = !init_alive_ || IsExiting(ReadFileOrEmpty(absl::StrCat("/proc/", p_.init, "/stat")));
+    daemon_failed_ = !in_order || info.si_code != CLD_EXITED || info.si_status != 0;
     KillContainer();
   }
 
@@ -227,6 +229,17 @@ bool WouldBeLost(absl::string_view proc_status, int signal) {
     }
   }
   return found && (spared >> (signal - 1) & 1) == 0;
+}
+
+bool IsExiting(absl::string_view proc_stat) {
+  constexpr uint64_t kPfExiting = 0x4;  // PF_EXITING of the kernel's sched.h
+  // The second field, the program's name in parentheses, may hold anything.
+  size_t end_of_name = proc_stat.rfind(')');
+  if (end_of_name == absl::string_view::npos) return false;
+  // After it: a space, then the state, the third field. The flags are the ninth.
+  std::vector<absl::string_view> fields = absl::StrSplit(proc_stat.substr(end_of_name + 1), ' ');
+  uint64_t flags;
+  return fields.size() > 7 && absl::SimpleAtoi(fields[7], &flags) && (flags & kPfExiting) != 0;
 }
 
 Outcome Supervise(const Plan& plan, Processes processes) { return Supervisor(plan, std::move(processes)).Run(); }

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "common/unique_fd.h"
 #include "launcher/daemon.h"
 #include "launcher/plan.h"
@@ -31,5 +32,8 @@ Outcome Supervise(const Plan& plan, Processes processes);
 // Whether the kernel would drop `signal` if sent to a PID 1 whose /proc/PID/status has this text, though it ends any
 // other process: it is the default action, and that action is to terminate.
 bool WouldBeLost(absl::string_view proc_status, int signal);
+
+// Whether a process with this text in /proc/PID/stat has begun to exit.
+bool IsExiting(absl::string_view proc_stat);
 
 }  // namespace acetate::launcher

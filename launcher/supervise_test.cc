@@ -37,5 +37,13 @@ TEST(WouldBeLostTest, WithoutProcItIsPassedOn) {
   EXPECT_FALSE(WouldBeLost("SigCgt:\tgarbage\n", SIGTERM));
 }
 
+TEST(IsExitingTest, ReadsTheFlagWhateverTheName) {
+  EXPECT_FALSE(IsExiting("7 (sh) S 1 7 7 0 -1 4194560 245 0 0 0"));
+  EXPECT_TRUE(IsExiting("7 (sh) Z 1 7 7 0 -1 4194564 245 0 0 0"));
+  EXPECT_TRUE(IsExiting("7 (a) S 1 2) 3) Z 1 7 7 0 -1 4194564 245 0 0 0"));
+  EXPECT_FALSE(IsExiting(""));
+  EXPECT_FALSE(IsExiting("7 (sh) Z 1"));
+}
+
 }  // namespace
 }  // namespace acetate::launcher
