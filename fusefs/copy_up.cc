@@ -108,8 +108,8 @@ Errno UnionFs::PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd
     // Removed while in use: the copy has no name either and lives as long as its fd.
     ACETATE_ASSIGN_OR_RETURN(UniqueFd held, upper_->Open(work_->fd(), temp.c_str(), O_PATH, 0));
     ACETATE_RETURN_IF_ERROR(upper_->Unlink(work_->fd(), temp.c_str()));
-    inode->orphan_fd = std::make_shared<const UniqueFd>(std::move(held));
     inode->orphan_dir = nullptr;
+    HoldByFdLocked(inode, std::move(held));
   } else {
     Dentry* dentry = inode->names.front();
     ACETATE_ASSIGN_OR_RETURN(FdRef parent_fd, DirFd(dentry->parent->dir->upper.get()));

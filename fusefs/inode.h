@@ -82,10 +82,12 @@ struct Inode {
   absl::InlinedVector<Dentry*, 1> names;  // in the union; none: the root, or removed while in use
   FdCache::Slot data;                     // of a regular file: an fd for its contents
   std::unique_ptr<Directory> dir;         // of a directory
-  // Of a lower object that has lost its name: where it still is.
+  // Of an object that has lost its last name while in use. A lower one is still where it was; an upper one is held by
+  // an fd or, when fds are short, `parked`: by a link in the work directory that goes when the object is forgotten.
   LayerDirRef orphan_dir;
   std::string orphan_name;
-  FdRef orphan_fd;  // of an upper object that has lost its last name
+  bool parked = false;
+  FdRef orphan_fd;
   // Of an upper object with several names: the branch's inode number, its key in the table.
   ino_t upper_ino = 0;
 

@@ -126,8 +126,6 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
     return upper_->Link(where.dirfd(), where.c_name(), dirfd, made);
   };
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, new_name, false, false, make));
-  dentry->ino = inode->ino;
-  BindTo(dentry, inode);
   if (inode->upper_ino == 0) {
     // Names that are not in any listing yet must find this object when they are looked up.
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
@@ -135,6 +133,8 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
     inode->upper_ino = st.st_ino;
     linked_[st.st_ino] = inode;
   }
+  dentry->ino = inode->ino;
+  BindTo(dentry, inode);
   return EnterLocked(dentry, inode->type);
 }
 
@@ -155,7 +155,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   inode->upper = true;
   inode->ino = UnionIno(*upper_, st.st_ino);
   inode->lookups = 1;
-  inode->orphan_fd = std::make_shared<const UniqueFd>(std::move(fd));
+  HoldByFdLocked(inode.get(), std::move(fd));
   Present(inode.get(), &st);
   orphans_.insert(inode.get());
   stats_->Set(Gauge::kKnownInodes, ++known_);

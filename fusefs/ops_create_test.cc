@@ -113,6 +113,21 @@ TEST_F(CreateTest, LinkOfALowerFileCopiesItUpOnce) {
   EXPECT_EQ(ReadFile(*this / "lower/a"), "data");
 }
 
+TEST_F(CreateTest, TmpFileGetsAName) {
+  Start();
+  ErrnoOr<Entry> entry = fs_->TmpFile(kRootId, 0640, Caller{geteuid(), getegid()});
+  ASSERT_TRUE(entry.ok());
+  EXPECT_EQ(entry->attr.st_nlink, 0u);
+  EXPECT_TRUE(fs_->Write(entry->node, "data", 4, 0).ok());
+  EXPECT_EQ(Upper(), Strings{});
+  ErrnoOr<Entry> linked = fs_->Link(entry->node, kRootId, "a");
+  ASSERT_TRUE(linked.ok()) << linked.error().value();
+  EXPECT_EQ(linked->node, entry->node);
+  EXPECT_EQ(linked->attr.st_nlink, 1u);
+  EXPECT_EQ(Contents("a"), "data");
+  EXPECT_EQ(Upper(), Strings{"a"});
+}
+
 TEST_F(CreateTest, LinksAreOneFileAfterRestart) {
   WriteFile(*this / "upper/a", "data");
   MakeDirs(*this / "upper/d");

@@ -20,11 +20,39 @@ Errno UnionFs::KeepOrphanLocked(Dentry* dentry) {
     inode->orphan_name = dentry->name;
     return kOk;
   }
+  if (inode->orphan_fd != nullptr || inode->parked) return kOk;  // kept already, for a removal that then failed
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
-  ErrnoOr<UniqueFd> fd = WithSpareFds([&] { return upper_->Open(where.dirfd(), where.c_name(), O_PATH, 0); });
-  if (!fd.ok()) return fd.error();
-  inode->orphan_fd = std::make_shared<const UniqueFd>(*std::move(fd));
+  if (orphan_fds_ < max_orphan_fds_) {
+    ErrnoOr<UniqueFd> fd = WithSpareFds([&] { return upper_->Open(where.dirfd(), where.c_name(), O_PATH, 0); });
+    if (fd.ok()) {
+      HoldByFdLocked(inode, *std::move(fd));
+      return kOk;
+    }
+    if (!(fd.error() == EMFILE || fd.error() == ENFILE)) return fd.error();
+  }
+  const std::string temp = work_->TempName();
+  ACETATE_RETURN_IF_ERROR(upper_->Link(where.dirfd(), where.c_name(), work_->fd(), temp.c_str()));
+  inode->parked = true;
+  inode->orphan_dir = work_layer_;
+  inode->orphan_name = temp;
   return kOk;
+}
+
+void UnionFs::HoldByFdLocked(Inode* inode, UniqueFd fd) {
+  inode->orphan_fd = std::make_shared<const UniqueFd>(std::move(fd));
+  ++orphan_fds_;
+}
+
+void UnionFs::ReleaseOrphanLocked(Inode* inode) {
+  if (inode->orphan_fd != nullptr) {
+    inode->orphan_fd.reset();
+    --orphan_fds_;
+  }
+  if (inode->parked) {
+    inode->parked = false;
+    work_->Remove(inode->orphan_name).IgnoreError();
+  }
+  inode->orphan_dir.reset();
 }
 
 void UnionFs::ForgetNameLocked(Dentry* dentry, bool whiteout) {

@@ -1,8 +1,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "fusefs/union_fs_fixture.h"
 
 namespace acetate::fusefs {
@@ -119,6 +121,34 @@ TEST_F(RemoveTest, UpperFileInUseGoesOn) {
   ASSERT_TRUE(st.ok());
   EXPECT_EQ(st->st_nlink, 0u);
   EXPECT_EQ(st->st_size, 5);
+}
+
+TEST_F(RemoveTest, MoreFilesInUseThanFdsGoOn) {
+  struct rlimit old, few = {64, 64};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+  few.rlim_max = old.rlim_max;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  for (int i = 0; i < 200; ++i) WriteFile(*this / absl::StrCat("upper/f", i), absl::StrCat("data", i));
+  WriteFile(*this / "upper/other", "other");
+  Start();
+  std::vector<NodeId> nodes;
+  for (int i = 0; i < 200; ++i) {
+    nodes.push_back(Node(absl::StrCat("f", i)));
+    ASSERT_TRUE(fs_->Unlink(kRootId, absl::StrCat("f", i)).ok()) << i;
+  }
+  for (int i = 0; i < 200; ++i) {
+    char buffer[8] = {};
+    ErrnoOr<size_t> read = fs_->Read(nodes[i], buffer, sizeof(buffer), 0);
+    ASSERT_TRUE(read.ok()) << i << ": errno " << read.error().value();
+    EXPECT_EQ(buffer, absl::StrCat("data", i));
+    EXPECT_EQ(fs_->GetAttr(nodes[i])->st_nlink, 0u);
+  }
+  EXPECT_EQ(Contents("other"), "other");
+  EXPECT_FALSE(WorkIsClean());
+  for (NodeId node : nodes) fs_->Forget(node, 1);
+  EXPECT_TRUE(WorkIsClean());
+  EXPECT_EQ(Upper(), Strings{"other"});
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 
 TEST_F(RemoveTest, LowerFileInUseIsReadAndWrittenOn) {

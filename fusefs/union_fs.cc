@@ -12,18 +12,13 @@
 namespace acetate::fusefs {
 namespace {
 
-// Shares of the fd limit: directories, file contents; the rest is for objects that lost their names, and for ourselves.
-struct FdBudget {
-  size_t dirs;
-  size_t data;
-
-  static FdBudget OfProcess() {
-    struct rlimit limit = {};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    size_t count = std::min<size_t>(limit.rlim_cur, 65536);
-    return {std::max<size_t>(count / 4, 8), std::max<size_t>(count / 4, 8)};
-  }
-};
+// A quarter of the fd limit: for directories, for file contents, and for objects that lost their names. The last
+// quarter is for what is open for a moment, and for ourselves.
+size_t FdShare() {
+  struct rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return std::max<size_t>(std::min<size_t>(limit.rlim_cur, 65536) / 4, 8);
+}
 
 bool UseTrustedXattrs(XattrNamespace wanted) {
   if (wanted == XattrNamespace::kAuto) return OverlayXattr::MayUseTrusted();
@@ -39,9 +34,10 @@ UnionFs::UnionFs(const Options& options, std::vector<std::unique_ptr<Branch>> br
       identity_(identity),
       xattrs_(UseTrustedXattrs(options.xattr_namespace)),
       stats_(stats),
-      dir_fds_(FdBudget::OfProcess().dirs),
-      data_fds_(FdBudget::OfProcess().data),
-      root_(std::make_unique<Inode>()) {}
+      dir_fds_(FdShare()),
+      data_fds_(FdShare()),
+      root_(std::make_unique<Inode>()),
+      max_orphan_fds_(FdShare()) {}
 
 UnionFs::~UnionFs() {
   // What the kernel never forgot hangs below the root, or is an orphan.
@@ -85,6 +81,10 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
   if (fs->upper_ != nullptr) {
     fs->workdir_fd_ = std::move(workdir_fd);
     ACETATE_ASSIGN_OR_RETURN(fs->work_, WorkDir::Open(fs->upper_, fs->workdir_fd_.get()));
+    fs->work_layer_ = std::make_shared<LayerDir>();
+    fs->work_layer_->branch = fs->upper_;
+    ACETATE_ASSIGN_OR_RETURN(UniqueFd work, fs->upper_->Open(fs->work_->fd(), ".", O_PATH | O_DIRECTORY, 0));
+    fs->work_layer_->removed = std::make_shared<const UniqueFd>(std::move(work));
     fs->whiteouts_ =
         std::make_unique<WhiteoutWriter>(fs->upper_, &fs->xattrs_, fs->work_->fd(), options.write_whiteouts);
   }
@@ -134,8 +134,8 @@ ErrnoOr<UnionFs::Location> UnionFs::Locate(const Inode* inode) {
     ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(top));
     return Location{top->branch, std::move(fd), ""};
   }
-  if (inode->orphan_fd != nullptr && inode->names.empty()) return Location{upper_, inode->orphan_fd, ""};
   if (!inode->names.empty()) return Locate(*inode->names.front());
+  if (inode->orphan_fd != nullptr) return Location{upper_, inode->orphan_fd, ""};
   if (inode->orphan_dir == nullptr) return Errno(ESTALE);
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(inode->orphan_dir.get()));
   return Location{inode->orphan_dir->branch, std::move(fd), inode->orphan_name};
@@ -308,6 +308,7 @@ void UnionFs::FreeIfUnused(Inode* inode) {
   while (inode != root_.get() && inode->lookups == 0 && inode->children == 0 && !inode->copying) {
     if (inode->upper_ino != 0) linked_.erase(inode->upper_ino);
     orphans_.erase(inode);
+    ReleaseOrphanLocked(inode);
     // Its directories may go with it. Each is held as long as it is in the list: freeing one may reach another.
     absl::InlinedVector<Inode*, 1> holders;
     while (!inode->names.empty()) {
@@ -343,6 +344,8 @@ void UnionFs::Present(const Inode* inode, struct stat* st) const {
     // and its like not to rely on the count.
     if (inode->dir->merged()) st->st_nlink = 1;
     if (inode->dir->removed) st->st_nlink = 0;
+  } else if (inode->parked) {
+    --st->st_nlink;  // the link in the work directory
   } else if (inode->names.empty() && inode->orphan_dir != nullptr) {
     st->st_nlink = 0;
   }

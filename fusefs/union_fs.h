@@ -173,6 +173,9 @@ class UnionFs {
   // -- ops_remove.cc
   // Keeps hold of an object that is about to lose its last known name.
   Errno KeepOrphanLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void HoldByFdLocked(Inode* inode, UniqueFd fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Lets go of what KeepOrphanLocked kept.
+  void ReleaseOrphanLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ForgetNameLocked(Dentry* dentry, bool whiteout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CheckEmptyLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno RemoveDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -221,6 +224,9 @@ class UnionFs {
   absl::flat_hash_map<ino_t, Inode*> linked_ ABSL_GUARDED_BY(mu_);
   // Inodes in use that have no name in any listed directory.
   absl::flat_hash_set<Inode*> orphans_ ABSL_GUARDED_BY(mu_);
+  const size_t max_orphan_fds_;
+  size_t orphan_fds_ ABSL_GUARDED_BY(mu_) = 0;
+  LayerDirRef work_layer_ ABSL_GUARDED_BY(mu_);  // the work directory, for parked orphans
   int64_t known_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
