@@ -58,7 +58,7 @@ ErrnoOr<struct stat> DirectoryBranch::Stat(int dirfd, const char* name) const {
 }
 
 ErrnoOr<std::vector<RawEntry>> DirectoryBranch::ReadDir(int dirfd) const {
-  ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, sys::OpenAt(dirfd, ".", O_RDONLY | O_DIRECTORY));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, Open(dirfd, ".", O_RDONLY | O_DIRECTORY, 0));
   std::vector<RawEntry> entries;
   alignas(KernelDirent) char buffer[32768];
   for (;;) {

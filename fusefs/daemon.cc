@@ -22,6 +22,8 @@
 #include "fusefs/mount.h"
 #include "fusefs/mountpoint.h"
 #include "fusefs/open_branches.h"
+#include "fusefs/owner_branch.h"
+#include "fusefs/owner_calls.h"
 #include "fusefs/signals.h"
 #include "fusefs/stats.h"
 #include "fusefs/stderr_capture.h"
@@ -43,10 +45,18 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, OpenedBranches* opened, Stats* stats) {
+// `calls`: null for a daemon that needs none.
+absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, OpenedBranches* opened, OwnerCalls* calls,
+                                                   Stats* stats) {
   std::vector<std::unique_ptr<Branch>> branches;
   for (size_t i = 0; i < options.branches.size(); ++i) {
-    branches.push_back(std::make_unique<DirectoryBranch>(options.branches[i], i, std::move(opened->branch_fds[i])));
+    const BranchSpec& spec = options.branches[i];
+    UniqueFd root = std::move(opened->branch_fds[i]);
+    if (calls != nullptr) {
+      branches.push_back(std::make_unique<OwnerBranch>(spec, i, std::move(root), calls));
+    } else {
+      branches.push_back(std::make_unique<DirectoryBranch>(spec, i, std::move(root)));
+    }
   }
   ErrnoOr<std::unique_ptr<UnionFs>> made =
       UnionFs::Create(options, std::move(branches), std::move(opened->work_fd), Identity::OfProcess(), stats);
@@ -110,7 +120,9 @@ absl::Status ServeMount(const Options& options) {
   umask(0);
 
   Stats stats;
-  absl::StatusOr<std::unique_ptr<UnionFs>> union_fs = MakeUnion(options, &*opened, &stats);
+  // After the limit and the umask, of which the helper has its own copies.
+  const std::unique_ptr<OwnerCalls> calls = OwnerCalls::Start();
+  absl::StatusOr<std::unique_ptr<UnionFs>> union_fs = MakeUnion(options, &*opened, calls.get(), &stats);
   if (!union_fs.ok()) return union_fs.status();
   FuseContext context = {union_fs->get(), &stats, &options};
   absl::StatusOr<SessionPtr> session = MakeSession(&context);

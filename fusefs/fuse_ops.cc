@@ -340,6 +340,7 @@ void Init(void* userdata, fuse_conn_info* connection) {
   connection->want |= connection->capable & wanted;
   connection->time_gran = 1;
   const Options& options = *context->options;
+  if (options.max_read != 0) connection->max_read = options.max_read;
   if (options.max_write != 0) connection->max_write = options.max_write;
   if (options.max_readahead != 0) connection->max_readahead = options.max_readahead;
   if (options.max_background != 0) connection->max_background = options.max_background;

@@ -25,6 +25,7 @@ std::vector<std::string> SessionArguments(const Options& options, bool privilege
       absl::StrCat("-ofsname=", Escape(options.fsname)),
       absl::StrCat("-osubtype=", Escape(options.subtype)),
   };
+  if (options.max_read != 0) args.push_back(absl::StrCat("-omax_read=", options.max_read));
   if (options.debug) args.push_back("-d");
   if (options.allow_root) {
     args.push_back("-oallow_root");

@@ -15,7 +15,8 @@ using ::testing::Not;
 TEST(MountTest, ArgumentsOfAUsersMount) {
   Options options;
   options.fsname = R"(a,b\c)";
-  options.mount_options = {"noatime", "max_read=4096"};
+  options.mount_options = {"noatime"};
+  options.max_read = 4096;
   const std::vector<std::string> args = SessionArguments(options, /*privileged=*/false);
   EXPECT_THAT(args, Contains("-odefault_permissions"));
   EXPECT_THAT(args, Contains(R"(-ofsname=a\,b\\c)"));

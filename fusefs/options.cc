@@ -226,7 +226,7 @@ constexpr Rule kRules[] = {
     {"max_readahead", Rule::kValue, SetNumber<&Options::max_readahead>},
     {"max_background", Rule::kValue, SetNumber<&Options::max_background>},
     {"congestion_threshold", Rule::kValue, SetNumber<&Options::congestion_threshold>},
-    {"max_read", Rule::kValue, PassToMount},
+    {"max_read", Rule::kValue, SetNumber<&Options::max_read>},
     // The mount.
     {"allow_other", Rule::kNoValue, SetBool<&Options::allow_other>},
     {"allow_root", Rule::kNoValue, SetBool<&Options::allow_root>},
@@ -246,7 +246,7 @@ constexpr Rule kRules[] = {
     {"dirsync", Rule::kNoValue, PassToMount},
     {"atime", Rule::kNoValue, PassToMount},
     {"noatime", Rule::kNoValue, PassToMount},
-    {"nodiratime", Rule::kNoValue, PassToMount},
+    {"nodiratime", Rule::kNoValue, Ignore},
     {"relatime", Rule::kNoValue, Ignore},
     {"context", Rule::kValue, PassToMount},
     {"fscontext", Rule::kValue, PassToMount},

@@ -53,6 +53,7 @@ struct Options {
   // The FUSE connection. 0 means that libfuse and the kernel choose.
   double timeout = 1e9;  // seconds the kernel may keep entries and attributes
   bool writeback = false;
+  unsigned max_read = 0;
   unsigned max_write = 0;
   unsigned max_readahead = 0;
   unsigned max_background = 0;
@@ -64,7 +65,7 @@ struct Options {
   bool read_only = false;                  // `-o ro`
   std::string fsname = "fusefs";           // shown as the source of the mount
   std::string subtype = "fusefs";          // shown in its type, fuse.SUBTYPE
-  std::vector<std::string> mount_options;  // for libfuse as they are: nosuid, noatime, max_read=N...
+  std::vector<std::string> mount_options;  // for libfuse as they are: nosuid, noatime...
 };
 
 // Whether the mountpoint is a fuse fd that the caller has mounted already.

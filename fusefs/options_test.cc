@@ -149,6 +149,7 @@ TEST(OptionsTest, Values) {
   EXPECT_TRUE(ParseOption("writeback").writeback);
   EXPECT_FALSE(ParseOption("writeback=0").writeback);
   EXPECT_EQ(ParseOption("max_write=4096").max_write, 4096u);
+  EXPECT_EQ(ParseOption("max_read=8192").max_read, 8192u);
   EXPECT_TRUE(ParseOption("ro").read_only);
   EXPECT_EQ(ParseOption("dotwh").branches[0].format, WhiteoutFormat::kDotWh);
   EXPECT_TRUE(ParseOption("debug").foreground);
