@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -105,6 +106,8 @@ std::string Executor::MmapWrite(const Op& op) {
   struct stat st;
   if (stat(op.path.c_str(), &st) != 0) return ErrnoText(errno);
   if (!S_ISREG(st.st_mode) || st.st_size == 0) return "nothing to map";
+  // What is stored through a mapping reaches a FUSE daemon as a write, which clears file capabilities.
+  if (getxattr(op.path.c_str(), "security.capability", nullptr, 0) > 0) return "has capabilities, not mapped";
   UniqueFd reader(open(op.path.c_str(), O_RDONLY | O_CLOEXEC));
   UniqueFd writer(open(op.path.c_str(), O_RDWR | O_CLOEXEC));
   if (!writer.valid()) return ErrnoText(errno);

@@ -71,6 +71,11 @@ bool OnlyForUnions(const Op& op, const std::string& kernel) {
   return false;
 }
 
+bool NotOffered(const Op& op, const std::string& subject) {
+  // FUSE_TMPFILE needs a libfuse that passes it on.
+  return op.kind == OpKind::kTmpfile && absl::StartsWith(subject, "EOPNOTSUPP");
+}
+
 bool KernelCannot(const std::string& plain) { return absl::StrContains(plain, kUnlinked); }
 
 std::string ForgiveKernel(const Op& op, std::string text) {

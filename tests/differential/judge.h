@@ -24,6 +24,9 @@ struct Verdict {
 // `kernel` is what the kernel's overlayfs answered.
 bool OnlyForUnions(const Op& op, const std::string& kernel);
 
+// What this union does not offer, and says so: then it is not done on the others.
+bool NotOffered(const Op& op, const std::string& subject);
+
 // What the kernel's overlayfs is not asked to do, from what the plain directory answered: a file of a lower layer that
 // was unlinked while open has one link for fstat there, and fails to be copied up when it is changed.
 bool KernelCannot(const std::string& plain);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+
+#include "absl/strings/match.h"
 
 namespace acetate::differential {
 namespace {
@@ -21,6 +24,36 @@ bool Shrink(std::vector<T>& elements, const std::function<bool(const std::vector
     }
   }
   return shrunk;
+}
+
+// Most failures need only the last few operations: the fewest of 1, 2, 4... that still fail.
+void KeepLastFew(Trace& trace, const std::function<bool(const Trace&)>& still_fails) {
+  for (size_t few = 1; few < trace.ops.size(); few *= 2) {
+    Trace candidate = trace;
+    candidate.ops.assign(trace.ops.end() - few, trace.ops.end());
+    if (!still_fails(candidate)) continue;
+    trace = std::move(candidate);
+    return;
+  }
+}
+
+bool IsAbove(const std::string& path, const std::string& below) {
+  return path.empty() || below == path || absl::StartsWith(below, path + "/");
+}
+
+// And only the entries that lie above or below what they name.
+void KeepWhatIsNamed(Trace& trace, const std::function<bool(const Trace&)>& still_fails) {
+  Trace candidate = trace;
+  candidate.layers.entries.clear();
+  for (const Entry& entry : trace.layers.entries) {
+    const bool named = std::any_of(trace.ops.begin(), trace.ops.end(), [&](const Op& op) {
+      return IsAbove(entry.path, op.path) || IsAbove(entry.path, op.path2) ||
+             (!op.path.empty() && IsAbove(op.path, entry.path)) || (!op.path2.empty() && IsAbove(op.path2, entry.path));
+    });
+    if (named) candidate.layers.entries.push_back(entry);
+  }
+  candidate.layers = Sound(candidate.layers);
+  if (still_fails(candidate)) trace = std::move(candidate);
 }
 
 }  // namespace
@@ -46,6 +79,8 @@ Trace Minimise(Trace trace, const std::function<bool(const Trace&)>& fails, doub
     candidate.layers = Sound(candidate.layers);
     return still_fails(candidate);
   };
+  KeepLastFew(trace, still_fails);
+  KeepWhatIsNamed(trace, still_fails);
   bool shrunk = true;
   while (shrunk && Clock::now() < deadline) {
     shrunk = Shrink<Op>(trace.ops, fewer_ops);

@@ -40,14 +40,19 @@ class Round {
 
   std::optional<Verdict> Do(const Op& op) {
     Outcomes outcomes;
-    subject_->worker().Send(op);
+    if (op.kind == OpKind::kTmpfile) {
+      outcomes.subject = subject_->worker().Run(op);
+      if (NotOffered(op, outcomes.subject)) return std::nullopt;
+    } else {
+      subject_->worker().Send(op);
+    }
     if (IsSlotOp(op.kind)) outcomes.plain = plain_->worker().Run(op);
     if (KernelCannot(outcomes.plain)) {
       outcomes.kernel = outcomes.plain;
     } else {
       outcomes.kernel = ForgiveKernel(op, kernel_->worker().Run(op));
     }
-    outcomes.subject = subject_->worker().Receive();
+    if (outcomes.subject.empty()) outcomes.subject = subject_->worker().Receive();
     if (subject_is_kernel_) {
       outcomes.subject = KernelCannot(outcomes.plain) ? outcomes.plain : ForgiveKernel(op, std::move(outcomes.subject));
     }
