@@ -12,10 +12,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -39,6 +43,13 @@ constexpr int kAsksBeforeEachChown = 1;
 
 class BudgetTest : public testing::Test {
  protected:
+  // Away from the other processes of the machine, whose `df` and `find` would be counted.
+  static void SetUpTestSuite() {
+    if (geteuid() != 0) return;
+    ASSERT_EQ(unshare(CLONE_NEWNS), 0) << strerror(errno);
+    ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0) << strerror(errno);
+  }
+
   BudgetTest() : BudgetTest(2) {}
   explicit BudgetTest(int lower_count) : options_(MakeUnionDirs(dir_.path(), lower_count)) {
     const std::string& bottom = options_.lowers.back();

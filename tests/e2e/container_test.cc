@@ -1,0 +1,122 @@
+// Real programs in a container, as an unprivileged user starts them: Debian's package manager, a compiler, Git and
+// SQLite are more particular about a filesystem than any test of ours.
+#include "tests/e2e/container.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <string>
+
+namespace acetate {
+namespace {
+
+using testing::Test;
+
+class ContainerTest : public Test {
+ protected:
+  void SetUp() override {
+    debian_ = TestImage(kDebianImage);
+    tools_ = TestImage(kToolsImage);
+    if (debian_.empty() || tools_.empty()) GTEST_SKIP() << "there are no images: run tests/setup.sh";
+  }
+
+  ContainerHost host_;
+  std::string debian_;
+  std::string tools_;
+};
+
+TEST_F(ContainerTest, DpkgFindsEveryFileOfEveryPackageUnchanged) {
+  const CommandResult result = host_.Shell(debian_, "dpkg --verify; dpkg-query -W | wc -l");
+  EXPECT_EQ(result.status, 0) << result;
+  // What dpkg --verify finds it prints; the number of packages shows that it had something to look at.
+  EXPECT_GT(atoi(result.out.c_str()), 50) << result;
+  EXPECT_EQ(result.out.find('\n'), result.out.size() - 1) << result;
+}
+
+TEST_F(ContainerTest, PerlAndAptRun) {
+  const CommandResult perl = host_.Shell(debian_, "perl -e 'print 6 * 7, qq(\\n)'");
+  EXPECT_EQ(perl.status, 0) << perl;
+  EXPECT_EQ(perl.out, "42\n") << perl;
+  const CommandResult apt = host_.Shell(debian_, "apt-get --version");
+  EXPECT_EQ(apt.status, 0) << apt;
+  EXPECT_EQ(apt.out.substr(0, 4), "apt ") << apt;
+}
+
+TEST_F(ContainerTest, ACProgramIsCompiledAndRun) {
+  const CommandResult result = host_.Shell(tools_, R"(
+    cd /root
+    cat >hello.c <<'END'
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) {
+  char path[100] = "";
+  readlink("/proc/self/exe", path, sizeof(path) - 1);
+  printf("%s says hello to %zu\n", path, strlen("union"));
+  return 7;
+}
+END
+    gcc -O2 -Wall -o hello hello.c
+    ./hello || echo "status $?"
+  )");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.out, "/root/hello says hello to 5\nstatus 7\n") << result;
+}
+
+TEST_F(ContainerTest, GitClonesAndFindsNoDamage) {
+  const CommandResult result = host_.Shell(tools_, R"(
+    cd /root
+    git config --global user.name Nobody
+    git config --global user.email nobody@example.com
+    git init -q origin
+    cd origin
+    for i in $(seq 20); do
+      mkdir -p d$((i % 3))
+      seq $i 1000 >d$((i % 3))/f$i
+      git add .
+      git commit -q -m "commit $i"
+    done
+    git gc -q
+    cd ..
+    git clone -q origin copy
+    git -C copy fsck --full --strict
+    git -C copy status --porcelain
+    git -C copy mv d1 moved
+    git -C copy commit -q -m move
+    git -C copy checkout -q HEAD~1
+    git -C copy log --oneline | wc -l
+    diff -r -x .git origin copy && echo alike
+  )");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.out, "20\nalike\n") << result;
+}
+
+TEST_F(ContainerTest, SqliteCommitsTwoHundredTimes) {
+  for (const std::string mode : {"delete", "wal"}) {
+    const CommandResult result = host_.Shell(tools_, R"(
+      cd /root
+      {
+        echo "PRAGMA journal_mode = )" + mode + R"(;"
+        echo 'CREATE TABLE t (id INTEGER PRIMARY KEY, value TEXT);'
+        for i in $(seq 200); do echo "INSERT INTO t (value) VALUES ('value $i');"; done
+        echo 'UPDATE t SET value = value || value;'
+      } | sqlite3 database
+      sqlite3 database 'PRAGMA integrity_check; SELECT count(*), sum(length(value)) FROM t;'
+    )");
+    EXPECT_EQ(result.status, 0) << result;
+    EXPECT_EQ(result.out, mode + "\nok\n200|3384\n") << result;
+  }
+}
+
+TEST_F(ContainerTest, AProcessOverTheMemoryLimitIsKilled) {
+  if (geteuid() != 0) GTEST_SKIP() << "memory limits without root need a delegated cgroup";
+  const CommandResult result = host_.LaunchAsCaller(
+      {"--image", debian_, "--rm", "-m", "64m", "--", "perl", "-e", "my @a; push @a, 'x' x 1048576 while @a < 1000"});
+  EXPECT_EQ(result.status, 128 + 9) << result;
+  const CommandResult modest = host_.LaunchAsCaller(
+      {"--image", debian_, "--rm", "-m", "64m", "--", "perl", "-e", "my @a; push @a, 'x' x 1048576 while @a < 20"});
+  EXPECT_EQ(modest.status, 0) << modest;
+}
+
+}  // namespace
+}  // namespace acetate
