@@ -33,7 +33,7 @@ tests/setup.sh quickstart || die "see above what is missing"
 check_plain_user_abilities || die "containers cannot run here"
 
 say "2/4 building fusefs and launch, optimised"
-bazel build --config=opt --show_progress_rate_limit=5 //fusefs //launcher:launch
+bazel build --config=opt --show_progress_rate_limit=5 --noshow_loading_progress --ui_event_filters=-info //fusefs //launcher:launch
 
 # Copies build result $1 to directory $2, where the plain user can run it: they cannot read root's output.
 publish() {
@@ -58,7 +58,7 @@ fingerprint() {
 
 # What runs in the container when no program is named.
 tour='
-show() { printf "    %-38s %s\n" "$1" "$2"; }
+show() { printf "    %-44s %s\n" "$1" "$2"; }
 show "who it is (id -u)" "$(id -u), $(id -un)"
 show "its hostname" "$(hostname)"
 show "its process id" "$$"
@@ -67,10 +67,11 @@ show "what / is (/proc/mounts)" "$(awk "\$2 == \"/\" {print \$3}" /proc/mounts)"
 show "first layer: /etc/debian_version" "$(cat /etc/debian_version)"
 show "second layer: /etc/motd" "$(cat /etc/motd)"
 show "second layer: hello" "$(hello)"
-show "hidden by the second: /etc/issue.net" "$(ls /etc/issue.net 2>&1 || true)"
+show "hidden by the second layer: /etc/issue.net" "$(ls /etc/issue.net 2>&1 || true)"
 echo "I was here" >/root/note
+show "it writes /root/note" "$(cat /root/note)"
 rm /etc/issue
-show "it writes /root/note, removes /etc/issue" "$(ls /root /etc/issue 2>&1 | tr "\n" " ")"
+show "it removes /etc/issue" "$(ls /etc/issue 2>&1 || true)"
 '
 guided=false
 if [[ ${#program[@]} -eq 0 ]]; then
@@ -89,7 +90,7 @@ as_plain_user env XDG_DATA_HOME="$data" "$bin/launch" --image "$image" -- "${pro
 
 upper="$(as_plain_user find "$data" -maxdepth 5 -type d -name upper | head -n 1)"
 printf '\n  on the host\n'
-note() { printf '    %-38s %s\n' "$1" "$2"; }
+note() { printf '    %-44s %s\n' "$1" "$2"; }
 note "who ran it" "$(as_plain_user id -un), user id $(as_plain_user id -u), without privilege"
 if [[ $(fingerprint) == "$before" ]]; then
   note "the image" "byte for byte what it was ($before)"

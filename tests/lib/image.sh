@@ -114,11 +114,11 @@ make_tools_layer() {
   unpack_packages "$1" "${1%/*}/quickstart/debian" gcc libc6-dev git sqlite3
 }
 
-# Writes the list of the layers "${@:2}", the base first, into image $1.
+# Writes the list of the layers "${@:2}", the base first, into image $1, unless it is there.
 list_layers() {
   local image="$1"
   shift
-  printf '%s\n' "$@" | as_plain_user sh -eu -c 'cat >"$1/layers.list"' sh "$image"
+  printf '%s\n' "$@" | as_plain_user sh -eu -c 'cd "$1"; test -e layers.list || { cat >list.new; mv list.new layers.list; }' sh "$image"
 }
 
 # Makes the image of the quickstart in directory $1 of images, unless it is there.
