@@ -136,7 +136,7 @@ TEST_F(CopyUpTest, WritersOfOneFileAtOnceCopyItOnce) {
   for (int i = 0; i < 4; ++i) {
     threads[i] = std::thread([this, node, i] {
       std::string mark(1, static_cast<char>('0' + i));
-      EXPECT_EQ(*fs_->Write(node, mark.data(), 1, i), 1u);
+      EXPECT_EQ(fs_->Write(node, mark.data(), 1, i)->size, 1u);
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -149,7 +149,7 @@ TEST_F(CopyUpTest, FileRemovedWhileItIsCopiedKeepsItsWriter) {
   WriteFile(*this / "lower/a", std::string(32 << 20, 'x'));
   Start();
   NodeId node = Node("a");
-  std::thread writer([&] { EXPECT_EQ(*fs_->Write(node, "Y", 1, 0), 1u); });
+  std::thread writer([&] { EXPECT_EQ(fs_->Write(node, "Y", 1, 0)->size, 1u); });
   EXPECT_TRUE(fs_->Unlink(kRootId, "a").ok());
   writer.join();
   char byte = 0;

@@ -62,11 +62,6 @@ void ReplyXattr(fuse_req_t req, const ErrnoOr<std::string>& value, size_t size) 
   }
 }
 
-void ReplyCount(fuse_req_t req, const ErrnoOr<size_t>& count) {
-  if (!count.ok()) return Reply(req, count.error());
-  fuse_reply_write(req, *count);
-}
-
 // -- Names.
 
 void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
@@ -161,12 +156,16 @@ void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
   Reply(req, Begin(req, Opcode::kGetattr)->GetAttr(node));
 }
 
+// FATTR_KILL_SUIDGID of linux/fuse.h, which libfuse passes on under a name of its own.
+constexpr int kKillSuidgid = 1 << 11;
+
 void SetAttr(fuse_req_t req, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
   AttrChange change;
   change.set_mode = (to_set & FUSE_SET_ATTR_MODE) != 0;
   change.set_uid = (to_set & FUSE_SET_ATTR_UID) != 0;
   change.set_gid = (to_set & FUSE_SET_ATTR_GID) != 0;
   change.set_size = (to_set & FUSE_SET_ATTR_SIZE) != 0;
+  change.kill_suid = (to_set & kKillSuidgid) != 0;
   change.mode = attr->st_mode;
   change.uid = attr->st_uid;
   change.gid = attr->st_gid;
@@ -270,8 +269,21 @@ void Read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, fuse_file_
   fuse_reply_buf(req, buffer.get(), *read);
 }
 
-void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t offset, fuse_file_info*) {
-  ReplyCount(req, Begin(req, Opcode::kWrite)->Write(node, data, size, offset));
+// Whether the kernel leaves it to us to clear setuid bits, and this caller's write clears them.
+bool KillsSuid([[maybe_unused]] const fuse_file_info* info) {
+#if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
+  return info->kill_suidgid != 0;
+#else
+  return false;
+#endif
+}
+
+void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t offset, fuse_file_info* info) {
+  ErrnoOr<Written> written = Begin(req, Opcode::kWrite)->Write(node, data, size, offset, KillsSuid(info));
+  if (!written.ok()) return Reply(req, written.error());
+  // The kernel goes on to show the old mode unless told; for attributes alone that is safe while it waits for us.
+  if (written->mode_changed) fuse_lowlevel_notify_inval_inode(ContextOf(req)->session, node, -1, 0);
+  fuse_reply_write(req, written->size);
 }
 
 void FSync(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {
@@ -295,7 +307,9 @@ void LSeek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, fuse_file_
 void CopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset, fuse_file_info*, fuse_ino_t out, off_t out_offset,
                    fuse_file_info*, size_t size, int flags) {
   UnionFs* fs = Begin(req, Opcode::kCopyFileRange);
-  ReplyCount(req, fs->CopyFileRange(in, in_offset, out, out_offset, size, static_cast<unsigned>(flags)));
+  ErrnoOr<size_t> copied = fs->CopyFileRange(in, in_offset, out, out_offset, size, static_cast<unsigned>(flags));
+  if (!copied.ok()) return Reply(req, copied.error());
+  fuse_reply_write(req, *copied);
 }
 
 // -- What the kernel is told once not to ask again: from then on it opens, closes and flushes by itself, and creates
@@ -329,13 +343,15 @@ void Release(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
 void Init(void* userdata, fuse_conn_info* connection) {
   auto* context = static_cast<FuseContext*>(userdata);
   context->stats->Count(Opcode::kInit);
-  const unsigned unwanted =
-      FUSE_CAP_ATOMIC_O_TRUNC      // truncation is a SETATTR: OPEN is not answered
-      | FUSE_CAP_AUTO_INVAL_DATA   // the branches change only through us
-      | FUSE_CAP_HANDLE_KILLPRIV;  // the kernel clears suid bits by SETATTR, as the caller's rights say
-  const unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
-                          FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
-                          (context->options->writeback ? FUSE_CAP_WRITEBACK_CACHE : 0U);
+  // Truncation is a SETATTR, since OPEN is not answered. The branches change only through us: data need no checking.
+  // Setuid bits are cleared by the kernel, or with KILLPRIV_V2 by us where the request says so.
+  const unsigned unwanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV;
+  unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
+                    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS;
+#if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
+  wanted |= FUSE_CAP_HANDLE_KILLPRIV_V2;
+#endif
+  if (context->options->writeback) wanted |= FUSE_CAP_WRITEBACK_CACHE;
   connection->want &= ~unwanted;
   connection->want |= connection->capable & wanted;
   connection->time_gran = 1;
@@ -389,7 +405,8 @@ const fuse_lowlevel_ops kOps = {
 }  // namespace
 
 fuse_session* NewFuseSession(FuseContext* context, fuse_args* args) {
-  return fuse_session_new(args, &kOps, sizeof(kOps), context);
+  context->session = fuse_session_new(args, &kOps, sizeof(kOps), context);
+  return context->session;
 }
 
 int RunLoop(fuse_session* session) { return fuse_session_loop(session); }

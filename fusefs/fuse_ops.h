@@ -15,6 +15,7 @@ struct FuseContext {
   UnionFs* fs;
   Stats* stats;
   const Options* options;
+  fuse_session* session = nullptr;  // set by NewFuseSession
 };
 
 // A libfuse session over `context`; null after libfuse has said why on its log. The caller mounts, runs and destroys

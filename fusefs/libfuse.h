@@ -9,3 +9,11 @@
 
 // O_TMPFILE reaches the daemon from here on; with an older libfuse the kernel says EOPNOTSUPP.
 #define ACETATE_LIBFUSE_HAS_TMPFILE (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
+
+// FUSE_CAP_HANDLE_KILLPRIV_V2: requests say whether the caller's write clears setuid bits. With an older libfuse the
+// kernel finds out by itself, which takes it a GETXATTR before every write.
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+#define ACETATE_LIBFUSE_HAS_KILLPRIV_V2 1
+#else
+#define ACETATE_LIBFUSE_HAS_KILLPRIV_V2 0
+#endif

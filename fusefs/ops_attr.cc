@@ -4,6 +4,7 @@
 
 #include <climits>
 
+#include "fusefs/kill_suid.h"
 #include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
@@ -23,6 +24,7 @@ ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   if (change.set_size) {
     // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
     ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, change.size));
+    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(KillSuid(fd->get()).error());
     if (ftruncate(fd->get(), change.size) != 0) return Errno::Last();
   }
   MutexLock lock(&mu_);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "fusefs/kill_suid.h"
 #include "fusefs/union_fs.h"
 #include "fusefs/with_spare_fds.h"
 
@@ -58,18 +59,22 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
   return done;
 }
 
-ErrnoOr<size_t> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset) {
+ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid) {
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, kWhole));
-  size_t done = 0;
-  while (done < size) {
-    ssize_t result = pwrite(fd->get(), data + done, size - done, offset + static_cast<off_t>(done));
+  Written written;
+  if (kill_suid) {
+    ACETATE_ASSIGN_OR_RETURN(written.mode_changed, KillSuid(fd->get()));
+  }
+  while (written.size < size) {
+    ssize_t result =
+        pwrite(fd->get(), data + written.size, size - written.size, offset + static_cast<off_t>(written.size));
     if (result < 0 && errno == EINTR) continue;
     // What was written before the error counts; the caller meets the error with its next write.
-    if (result < 0 && done == 0) return Errno::Last();
+    if (result < 0 && written.size == 0) return Errno::Last();
     if (result < 0) break;
-    done += static_cast<size_t>(result);
+    written.size += static_cast<size_t>(result);
   }
-  return done;
+  return written;
 }
 
 Errno UnionFs::FSync(NodeId node, bool data_only) {

@@ -116,7 +116,7 @@ TEST_F(RemoveTest, UpperFileInUseGoesOn) {
   EXPECT_TRUE(fs_->Unlink(kRootId, "a").ok());
   char buffer[8] = {};
   EXPECT_EQ(*fs_->Read(node, buffer, sizeof(buffer), 0), 4u);
-  EXPECT_EQ(*fs_->Write(node, "DATAS", 5, 0), 5u);
+  EXPECT_EQ(fs_->Write(node, "DATAS", 5, 0)->size, 5u);
   ErrnoOr<struct stat> st = fs_->GetAttr(node);
   ASSERT_TRUE(st.ok());
   EXPECT_EQ(st->st_nlink, 0u);
@@ -159,7 +159,7 @@ TEST_F(RemoveTest, LowerFileInUseIsReadAndWrittenOn) {
   char buffer[8] = {};
   EXPECT_EQ(*fs_->Read(node, buffer, sizeof(buffer), 0), 4u);
   EXPECT_EQ(fs_->GetAttr(node)->st_nlink, 0u);
-  EXPECT_EQ(*fs_->Write(node, "DATAS", 5, 0), 5u);
+  EXPECT_EQ(fs_->Write(node, "DATAS", 5, 0)->size, 5u);
   EXPECT_EQ(fs_->GetAttr(node)->st_size, 5);
   EXPECT_EQ(fs_->GetAttr(node)->st_nlink, 0u);
   EXPECT_EQ(ReadFile(*this / "lower/a"), "data");

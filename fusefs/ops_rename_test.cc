@@ -101,7 +101,7 @@ TEST_F(RenameTest, ChildrenFollowTheirDirectory) {
   Start();
   NodeId file = Node("d/sub/file");
   EXPECT_TRUE(Rename("d", "e").ok());
-  EXPECT_EQ(*fs_->Write(file, "DATA", 4, 0), 4u);
+  EXPECT_EQ(fs_->Write(file, "DATA", 4, 0)->size, 4u);
   EXPECT_EQ(Node("e/sub/file"), file);
   EXPECT_EQ(ReadFile(*this / "upper/e/sub/file"), "DATA");
 }

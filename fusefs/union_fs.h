@@ -45,11 +45,17 @@ struct Entry {
 // Which attributes SetAttr changes; those that are not set stay.
 struct AttrChange {
   bool set_mode = false, set_uid = false, set_gid = false, set_size = false, set_times = false;
+  bool kill_suid = false;  // the change of size clears setuid bits, as a write by this caller does
   mode_t mode = 0;
   uid_t uid = 0;
   gid_t gid = 0;
   off_t size = 0;
   struct timespec times[2] = {};  // UTIME_NOW and UTIME_OMIT as in utimensat
+};
+
+struct Written {
+  size_t size = 0;
+  bool mode_changed = false;  // setuid or setgid bits went, which the kernel does not know
 };
 
 // Takes the entries of a listing until it has no room.
@@ -101,7 +107,8 @@ class UnionFs {
 
   // ops_data.cc
   ErrnoOr<size_t> Read(NodeId node, char* buffer, size_t size, off_t offset);
-  ErrnoOr<size_t> Write(NodeId node, const char* data, size_t size, off_t offset);
+  // `kill_suid`: the caller's write clears setuid and setgid bits.
+  ErrnoOr<Written> Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid = false);
   Errno FSync(NodeId node, bool data_only);
   Errno FSyncDir(NodeId node, bool data_only);
   Errno Fallocate(NodeId node, int mode, off_t offset, off_t length);

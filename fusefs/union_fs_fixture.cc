@@ -125,9 +125,9 @@ std::string UnionFsTest::Contents(const std::string& path) {
 }
 
 void UnionFsTest::WriteTo(const std::string& path, const std::string& data) {
-  ErrnoOr<size_t> size = fs_->Write(Node(path), data.data(), data.size(), 0);
-  ASSERT_TRUE(size.ok()) << path << ": errno " << size.error().value();
-  EXPECT_EQ(*size, data.size());
+  ErrnoOr<Written> written = fs_->Write(Node(path), data.data(), data.size(), 0);
+  ASSERT_TRUE(written.ok()) << path << ": errno " << written.error().value();
+  EXPECT_EQ(written->size, data.size());
 }
 
 std::vector<std::string> UnionFsTest::Upper() {
