@@ -1,25 +1,29 @@
 #include "launcher/config_file.h"
 
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/errno_or.h"
 #include "common/syscalls.h"
 
 namespace acetate::launcher {
 namespace {
 
+// RFC 3339, UTC. (gmtime would read the host's time zone file for it.)
 std::string Now() {
-  char text[32];
-  time_t now = time(nullptr);
-  tm utc;
-  gmtime_r(&now, &utc);
-  strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
+  using namespace std::chrono;
+  auto now = floor<seconds>(system_clock::now());
+  auto today = floor<days>(now);
+  year_month_day date(today);
+  hh_mm_ss time(now - today);
+  return absl::StrFormat("%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+                         static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
+                         time.minutes().count(), time.seconds().count());
 }
 
 }  // namespace

@@ -78,6 +78,14 @@ Errno Empty(int top_fd) {
 
 }  // namespace
 
+ErrnoOr<UniqueFd> OpenInside(int root, const char* path, uint64_t flags, uint64_t resolve) {
+  constexpr int kTries = 1000;
+  for (int i = 1;; ++i) {
+    ErrnoOr<UniqueFd> fd = sys::OpenAt2(root, path, flags, 0, resolve);
+    if (fd.ok() || !(fd.error() == EAGAIN) || i == kTries) return fd;
+  }
+}
+
 ErrnoOr<std::string> ReadFileAt(int dirfd, const char* path, size_t limit) {
   ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, sys::OpenAt(dirfd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK));
   std::string text;

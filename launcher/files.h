@@ -18,6 +18,11 @@ ErrnoOr<std::string> ReadFileAt(int dirfd, const char* path, size_t limit);
 // The contents of a file that may be absent or unreadable: empty then. For /proc, /sys and the like, up to 1 MiB.
 std::string ReadFileOrEmpty(const std::string& path);
 
+// openat2(2) of a path that is resolved inside of a directory (RESOLVE_IN_ROOT or RESOLVE_BENEATH). Where the kernel
+// cannot be sure that ".." stayed inside, since something was mounted or renamed meanwhile anywhere, it says EAGAIN;
+// this asks again. Does not allocate.
+ErrnoOr<UniqueFd> OpenInside(int root, const char* path, uint64_t flags, uint64_t resolve);
+
 // Writes `text` into a file that exists, in one write(2), as kernel interfaces want it.
 Errno WriteExisting(const std::string& path, absl::string_view text);
 

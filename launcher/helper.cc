@@ -77,6 +77,7 @@ class HelperSteps {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return Named(Errno::Last());
     UniqueFd report(ends[0]);
+    if (fcntl(report.get(), F_SETFL, O_NONBLOCK) != 0) return Named(Errno::Last());
     // PID 1 is made ready before the fork; the parent's copy goes afterwards, and with it the last reference to the
     // union that is not the container's.
     Init init(*in_.plan, std::move(union_), std::move(in_.host.v1_procs), UniqueFd(ends[1]), in_.mask);

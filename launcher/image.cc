@@ -33,7 +33,7 @@ absl::StatusOr<UniqueFd> OpenLayer(const UniqueFd& image, const LayerLine& line,
     return absl::InvalidArgumentError(absl::StrCat(where, "must be relative to the image, and lie inside it"));
   }
   ErrnoOr<UniqueFd> fd =
-      sys::OpenAt2(image.get(), line.path.c_str(), O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+      OpenInside(image.get(), line.path.c_str(), O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
   if (!fd.ok()) {
     if (fd.error() == EXDEV) return absl::InvalidArgumentError(absl::StrCat(where, "leads out of the image"));
     if (fd.error() == ENOENT) return absl::NotFoundError(absl::StrCat(where, "does not exist"));

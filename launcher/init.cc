@@ -20,6 +20,7 @@
 
 #include "common/syscalls.h"
 #include "launcher/capabilities.h"
+#include "launcher/files.h"
 #include "launcher/passwd.h"
 #include "launcher/program.h"
 
@@ -166,8 +167,8 @@ Errno Init::Do(const NewKeyring&) {
 Errno Init::Do(const LimitBoundingSet& step) { return DropBoundingSet(step.capabilities); }
 
 absl::string_view Init::ReadImageFile(const char* path, char* buffer) const {
-  ErrnoOr<UniqueFd> fd = sys::OpenAt2(union_.get(), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0,
-                                      RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+  ErrnoOr<UniqueFd> fd = OpenInside(union_.get(), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+                                    RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
   struct stat st;
   if (!fd.ok() || fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return {};
   size_t length = 0;
@@ -260,6 +261,8 @@ Errno Init::Do(const Execute&) {
   }
   sigprocmask(SIG_SETMASK, &mask_, nullptr);
   ACETATE_RETURN_IF_ERROR(sys::CloexecFrom(3));
+  // Says that all went well up to here; if nothing follows but the end of the pipe, execve(2) did, too.
+  if (write(report_pipe_.get(), &report_, sizeof(report_)) < 0) return Errno::Last();
   FailWith(
       ExecuteProgram(argv_.data(), envp_.data(), plan_.search_path.c_str(), report_.detail, sizeof(report_.detail)));
 }

@@ -1,5 +1,6 @@
 // The container's PID 1, from its birth to the exec of the command. It carries out the plan's container steps in order
-// and reports the first one that fails through a pipe; the pipe closing without a word means that the command runs.
+// and reports through a pipe: the step that failed, or that it is about to execute the command, after which the closing
+// of the pipe means that the command runs.
 //
 // The object is made by the helper before the fork, with all memory that is needed after it: between fork and exec
 // nothing allocates and nothing is logged.
@@ -19,12 +20,12 @@
 
 namespace acetate::launcher {
 
-// What PID 1 writes when it cannot go on. Smaller than PIPE_BUF, so it arrives whole.
+// What PID 1 writes. Smaller than PIPE_BUF, so it arrives whole.
 struct InitReport {
-  int32_t exit_status = 0;
-  int32_t error = 0;       // errno, when `detail` is empty
-  uint32_t step = 0;       // index into Plan::container
-  char detail[1024] = "";  // the whole message, for those that say more than an errno
+  int32_t exit_status = 0;  // 0: all steps but the last are done
+  int32_t error = 0;        // errno, when `detail` is empty
+  uint32_t step = 0;        // index into Plan::container
+  char detail[1024] = "";   // the whole message, for those that say more than an errno
 };
 
 class Init {

@@ -17,12 +17,11 @@ constexpr char kVersion[] = "launch (Acetate) 0.1\n";
 
 // Without this a file that launch opens could become the container's stdin, stdout or stderr.
 bool FillStandardFds() {
-  for (;;) {
-    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (fd < 0) return false;
-    if (fd > STDERR_FILENO) return close(fd) == 0;
-    if (fcntl(fd, F_SETFD, 0) != 0) return false;
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    // The lowest free number is this one.
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return false;
   }
+  return true;
 }
 
 int Print(const std::string& text) {
@@ -30,7 +29,10 @@ int Print(const std::string& text) {
 }
 
 int Main(const std::vector<std::string>& words) {
-  if (!FillStandardFds()) return kExitOwnFailure;
+  if (!FillStandardFds()) {
+    PrintErrorLine("a standard fd is closed, and /dev/null cannot be opened in its place");
+    return kExitOwnFailure;
+  }
   absl::StatusOr<CommandLine> line = ParseCommandLine(words, environ);
   if (!line.ok()) {
     PrintErrorLine(line.status().message());

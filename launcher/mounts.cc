@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "common/syscalls.h"
+#include "launcher/files.h"
 
 namespace acetate::launcher {
 namespace {
@@ -57,8 +58,7 @@ Errno MakeLast(int root, const char* path, bool directory, uint64_t resolve) {
   if (length >= sizeof(parent)) return Errno(ENAMETOOLONG);
   memcpy(parent, path, length);
   parent[length] = '\0';
-  ACETATE_ASSIGN_OR_RETURN(UniqueFd dir,
-                           sys::OpenAt2(root, length > 0 ? parent : "/", O_PATH | O_DIRECTORY, 0, resolve));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, OpenInside(root, length > 0 ? parent : "/", O_PATH | O_DIRECTORY, resolve));
   if (directory) {
     return mkdirat(dir.get(), name, 0755) == 0 || errno == EEXIST ? kOk : Errno::Last();
   }
@@ -77,7 +77,7 @@ ErrnoOr<UniqueFd> OpenMountSource(const ContainerAction& action) {
 ErrnoOr<UniqueFd> OpenOrMake(int root, const char* path, TargetKind kind, uint64_t resolve) {
   resolve |= kInside;
   uint64_t flags = O_PATH | (kind == TargetKind::kDirectory ? O_DIRECTORY : 0);
-  ErrnoOr<UniqueFd> fd = sys::OpenAt2(root, path, flags, 0, resolve);
+  ErrnoOr<UniqueFd> fd = OpenInside(root, path, flags, resolve);
   if (fd.ok() || !(fd.error() == ENOENT)) return fd;
   // Top down, each part that is missing.
   char prefix[PATH_MAX];
@@ -86,16 +86,16 @@ ErrnoOr<UniqueFd> OpenOrMake(int root, const char* path, TargetKind kind, uint64
     if (length >= sizeof(prefix)) return Errno(ENAMETOOLONG);
     memcpy(prefix, path, length);
     prefix[length] = '\0';
-    Errno error = sys::OpenAt2(root, prefix, O_PATH, 0, resolve).error();
+    Errno error = OpenInside(root, prefix, O_PATH, resolve).error();
     if (error == ENOENT) error = MakeLast(root, prefix, end != nullptr || kind == TargetKind::kDirectory, resolve);
     if (!error.ok()) return error;
     if (end == nullptr) break;
   }
-  return sys::OpenAt2(root, path, flags, 0, resolve);
+  return OpenInside(root, path, flags, resolve);
 }
 
 ErrnoOr<UniqueFd> Mounter::Resolve(const std::string& path) const {
-  return sys::OpenAt2(root_, path.c_str(), O_PATH | O_NOFOLLOW, 0, kInside | RESOLVE_NO_SYMLINKS);
+  return OpenInside(root_, path.c_str(), O_PATH | O_NOFOLLOW, kInside | RESOLVE_NO_SYMLINKS);
 }
 
 Errno Mounter::Attach(const MountFilesystem& step, const UniqueFd& source) {

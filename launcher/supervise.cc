@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -46,7 +46,7 @@ bool TerminatesByDefault(int signal) {
 std::string LastLine(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);
   size_t newline = text.rfind('\n');
-  return absl::CHexEscape(newline == absl::string_view::npos ? text : text.substr(newline + 1));
+  return std::string(newline == absl::string_view::npos ? text : text.substr(newline + 1));
 }
 
 std::string DescribeEnd(const siginfo_t& info) {
@@ -62,9 +62,10 @@ class Supervisor {
   Outcome Run() {
     while (init_alive_ || daemon_alive_) {
       enum { kControl, kReport, kOutput, kInit, kDaemon, kCount };
-      // poll(2) passes over negative fds: those that have nothing more to tell.
+      // poll(2) passes over negative fds: those that have nothing more to tell. The report is mostly read at the end;
+      // only for the sake of waiting signals does this process wake up when the command starts.
       pollfd fds[kCount] = {{p_.control.get(), POLLIN, 0},
-                            {p_.init_report.get(), POLLIN, 0},
+                            {waiting_signals_.empty() ? -1 : p_.init_report.get(), POLLIN, 0},
                             {p_.daemon.output.get(), POLLIN, 0},
                             {init_alive_ ? p_.init_pidfd.get() : -1, POLLIN, 0},
                             {daemon_alive_ ? p_.daemon.pidfd.get() : -1, POLLIN, 0}};
@@ -90,7 +91,8 @@ class Supervisor {
       KillContainer();
       return;
     }
-    for (ssize_t i = 0; i < n; ++i) PassOn(signals[i]);
+    waiting_signals_.append(signals, static_cast<size_t>(n));
+    ReadReport();
   }
 
   // A signal that ends other processes but that the kernel would keep from PID 1 ends the container: the command has no
@@ -117,18 +119,31 @@ class Supervisor {
     sys::PidFdSendSignal(p_.init_pidfd.get(), SIGKILL).IgnoreError();
   }
 
+  // Takes what PID 1 has reported so far, without waiting. Once the command runs, it gets the signals that came before:
+  // sent earlier, they would be lost, since PID 1 has no handlers until then.
   void ReadReport() {
-    ssize_t n = read(p_.init_report.get(), &report_, sizeof(report_));
-    if (n < 0 && errno == EINTR) return;
-    // A PID 1 that was killed on the way closes the pipe too, but does not live on.
-    if (n == 0) started_ = true;
-    if (n > 0) failed_ = true;
-    p_.init_report.Reset();
+    InitReport report;
+    ssize_t n;
+    while ((n = read(p_.init_report.get(), &report, sizeof(report))) == sizeof(report)) {
+      if (report.exit_status == 0) {
+        at_exec_ = true;
+      } else {
+        failed_ = true;
+        report_ = report;
+      }
+    }
+    if (n == 0) {
+      started_ = at_exec_ && !failed_;
+      p_.init_report.Reset();
+    }
+    if (!started_ && init_alive_) return;
+    for (unsigned char signal : std::exchange(waiting_signals_, {})) PassOn(signal);
   }
 
   // What fusefs says goes to stderr. Until the command runs it is kept instead: if fusefs ends, it is the reason.
   void ReadOutput() {
     char buffer[4096];
+    if (!started_) ReadReport();
     ssize_t n;
     while ((n = read(p_.daemon.output.get(), buffer, sizeof(buffer))) > 0) {
       output_.append(buffer, static_cast<size_t>(n));
@@ -148,6 +163,7 @@ class Supervisor {
     if (waitid(P_PIDFD, static_cast<id_t>(p_.init_pidfd.get()), &info, WEXITED) != 0) return;
     init_alive_ = false;
     init_end_ = info;
+    ReadReport();
   }
 
   void ReapDaemon() {
@@ -164,7 +180,7 @@ class Supervisor {
   // What the container's end means for the one who launched it.
   Outcome Judge() {
     Outcome outcome;
-    outcome.started = started_ && !failed_;
+    outcome.started = started_;
     bool lost_connection =
         failed_ && (report_.error == ENOTCONN || report_.error == ECONNABORTED || report_.error == ENODEV);
     if (daemon_failed_ && (!failed_ || lost_connection)) {
@@ -194,23 +210,25 @@ class Supervisor {
 
   std::string ReportText() const {
     std::string detail(report_.detail, strnlen(report_.detail, sizeof(report_.detail)));
-    if (!detail.empty()) return absl::CHexEscape(detail);
+    if (!detail.empty()) return detail;
     std::string what = report_.step < plan_.container.size() ? plan_.container[report_.step].what : "start";
-    return absl::StrCat(absl::CHexEscape(what), ": ", strerrordesc_np(report_.error));
+    return absl::StrCat(what, ": ", strerrordesc_np(report_.error));
   }
 
   const Plan& plan_;
   Processes p_;
   bool init_alive_ = true;
   bool daemon_alive_ = true;
-  bool started_ = false;
-  bool failed_ = false;  // PID 1 reported a failure
+  bool at_exec_ = false;  // PID 1 had nothing left to do but to execute the command
+  bool started_ = false;  // the command runs, or ran
+  bool failed_ = false;   // PID 1 reported a failure
   bool daemon_failed_ = false;
   int ended_by_ = 0;  // the signal whose default action we took in the kernel's place
   siginfo_t init_end_ = {};
   siginfo_t daemon_end_ = {};
   InitReport report_;
   std::string output_;
+  std::basic_string<unsigned char> waiting_signals_;
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace acetate::launcher {
 struct Processes {
   pid_t init = 0;
   UniqueFd init_pidfd;
-  UniqueFd init_report;  // reading end of PID 1's report pipe
+  UniqueFd init_report;  // reading end of PID 1's report pipe, non-blocking
   Daemon daemon;
   UniqueFd control;  // reading end of the launcher's pipe
 };

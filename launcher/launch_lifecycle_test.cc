@@ -1,0 +1,278 @@
+// How a container ends: exit statuses, signals, limits, and the deaths of each process that takes part.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "launcher/files.h"
+#include "launcher/launch_fixture.h"
+
+namespace acetate::launcher {
+namespace {
+
+using ::testing::HasSubstr;
+
+namespace fs = std::filesystem;
+
+// The directories of a container's cgroups, anywhere.
+std::vector<std::string> CgroupsOf(const std::string& short_id) {
+  std::vector<std::string> found;
+  std::error_code ignored;
+  for (auto it = fs::recursive_directory_iterator("/sys/fs/cgroup", ignored); it != fs::end(it);
+       it.increment(ignored)) {
+    if (it->path().filename() == "acetate-" + short_id) found.push_back(it->path());
+  }
+  return found;
+}
+
+class LifecycleTest : public ::testing::TestWithParam<Who> {
+ protected:
+  void SetUp() override {
+    try {
+      host_ = std::make_unique<LaunchFixture>(GetParam());
+    } catch (const std::exception& reason) {
+      GTEST_SKIP() << reason.what();
+    }
+  }
+
+  // Starts a container and waits until its script has written /ready; finds its processes.
+  void StartContainer(const std::vector<std::string>& flags, const std::string& script) {
+    std::vector<std::string> words = {"--image", host_->image()};
+    words.insert(words.end(), flags.begin(), flags.end());
+    words.insert(words.end(), {"--", "sh", "-c", script});
+    running_ = host_->Start(host_->WithProgram(words));
+    ASSERT_TRUE(Eventually(
+        [&] { return FindProcesses() && !Containers().empty() && fs::exists(Containers()[0] + "/upper/ready"); }));
+    short_id_ = fs::path(Containers()[0]).filename().string().substr(0, 12);
+  }
+
+  bool FindProcesses() {
+    std::vector<pid_t> children = ChildrenOf(running_.pid);
+    if (children.size() != 1) return false;
+    helper_ = children[0];
+    children = ChildrenOf(helper_);
+    if (children.size() != 2) return false;
+    fusefs_ = children[0];
+    init_ = children[1];
+    return ProgramOf(fusefs_) == "fusefs" && (ProgramOf(init_) == "sh" || ProgramOf(init_) == "sleep");
+  }
+
+  std::vector<std::string> Containers() const {
+    std::vector<std::string> found;
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(host_->store() + "/containers", ignored))
+      found.push_back(entry.path());
+    return found;
+  }
+
+  bool AllGone() const {
+    for (pid_t pid : {helper_, fusefs_, init_}) {
+      if (fs::exists(absl::StrCat("/proc/", pid))) return false;
+    }
+    return fs::is_empty(host_->runtime()) && fs::is_empty(host_->store() + "/running") && CgroupsOf(short_id_).empty();
+  }
+
+  std::unique_ptr<LaunchFixture> host_;
+  Running running_;
+  pid_t helper_ = 0;
+  pid_t fusefs_ = 0;
+  pid_t init_ = 0;
+  std::string short_id_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Users, LifecycleTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
+                         [](const auto& test) { return NameOf(test.param); });
+
+TEST_P(LifecycleTest, TheStatusIsTheCommands) {
+  EXPECT_EQ(host_->Shell({"--rm"}, "exit 0").status, 0);
+  EXPECT_EQ(host_->Shell({"--rm"}, "exit 3").status, 3);
+  EXPECT_EQ(host_->Shell({"--rm"}, "exit 255").status, 255);
+  // What the command itself ends with is its own, even where launch uses the number too.
+  Result result = host_->Shell({}, "exit 125");
+  EXPECT_EQ(result.status, 125);
+  EXPECT_EQ(result.err, "");
+  EXPECT_FALSE(Containers().empty());
+}
+
+TEST_P(LifecycleTest, AllDieWithTheMainProcessAndTheDaemonIsGoneBeforeLaunchReturns) {
+  Result result = host_->Shell({"--rm"}, "sleep 1000 & (sleep 1001 &) ; true");
+  EXPECT_EQ(result.status, 0) << result;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    std::string command = ReadFileOrEmpty(entry.path().string() + "/cmdline");
+    EXPECT_THAT(command, ::testing::Not(HasSubstr(host_->store()))) << entry.path();
+  }
+  EXPECT_TRUE(fs::is_empty(host_->runtime()));
+}
+
+TEST_P(LifecycleTest, ASignalReachesTheCommandsHandler) {
+  StartContainer(
+      {"--rm"},
+      "trap 'echo got TERM; exit 9' TERM; trap 'echo got USR1' USR1; touch /ready; while :; do sleep 0.05; done");
+  kill(running_.pid, SIGUSR1);
+  kill(running_.pid, SIGWINCH);  // which does nothing
+  usleep(200000);
+  kill(running_.pid, SIGTERM);
+  Result result = host_->Wait(std::move(running_));
+  EXPECT_EQ(result.status, 9) << result;
+  EXPECT_EQ(result.out, "got USR1\ngot TERM\n");
+}
+
+TEST_P(LifecycleTest, ASignalWithoutAHandlerEndsTheCommandThoughItIsPidOne) {
+  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) {
+    // Not a shell: those catch SIGINT, and then send it to themselves in vain.
+    StartContainer({"--rm"}, "touch /ready; exec sleep 1000");
+    ASSERT_TRUE(Eventually([&] { return ProgramOf(init_) == "sleep"; }));
+    kill(running_.pid, signal);
+    Result result = host_->Wait(std::move(running_));
+    EXPECT_EQ(result.status, 128 + signal) << result;
+    EXPECT_EQ(result.out + result.err, "");
+    EXPECT_TRUE(AllGone());
+  }
+}
+
+TEST_P(LifecycleTest, AnIgnoredSignalIsIgnored) {
+  StartContainer({"--rm"}, "trap '' TERM; touch /ready; sleep 0.5; exit 4");
+  kill(running_.pid, SIGTERM);
+  EXPECT_EQ(host_->Wait(std::move(running_)).status, 4);
+}
+
+TEST_P(LifecycleTest, ASignalSentBeforeTheStartIsNotLost) {
+  // A daemon that takes its time keeps the command from starting.
+  host_->Write("slow", absl::StrCat("#!/bin/sh\nsleep 0.5\nexec ", *host_ / "fusefs", " \"$@\"\n"), 0755);
+  host_->environment()["ACETATE_FUSEFS"] = *host_ / "slow";
+  Running running = host_->Start(host_->WithProgram({"--rm", "--image", host_->image(), "sleep", "1000"}));
+  ASSERT_TRUE(Eventually([&] { return !ChildrenOf(running.pid).empty(); }));
+  kill(running.pid, SIGTERM);
+  EXPECT_EQ(host_->Wait(std::move(running)).status, 143);
+}
+
+TEST_P(LifecycleTest, KillingTheLauncherEndsAll) {
+  StartContainer({}, "trap '' TERM HUP; touch /ready; sleep 1000 & sleep 1000");
+  kill(running_.pid, SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return AllGone(); }, 2));
+  host_->Wait(std::move(running_));
+  EXPECT_EQ(Containers().size(), 1u);  // kept, as at any end
+}
+
+TEST_P(LifecycleTest, KillingTheLauncherRemovesAContainerThatWasNotToStay) {
+  StartContainer({"--rm", "--name", "x"}, "touch /ready; sleep 1000");
+  kill(running_.pid, SIGKILL);
+  EXPECT_TRUE(
+      Eventually([&] { return AllGone() && Containers().empty() && fs::is_empty(host_->store() + "/names"); }, 2));
+  host_->Wait(std::move(running_));
+}
+
+TEST_P(LifecycleTest, KillingTheHelperEndsTheContainerAndIsReported) {
+  StartContainer({}, "touch /ready; sleep 1000");
+  kill(helper_, SIGKILL);
+  Result result = host_->Wait(std::move(running_));
+  EXPECT_EQ(result.status, 125);
+  EXPECT_EQ(result.err, "launch: the container's helper process was killed by signal 9\n");
+  EXPECT_TRUE(Eventually([&] { return AllGone(); }, 2));
+}
+
+TEST_P(LifecycleTest, WhatTheDeathOfBothLeavesTheNextLaunchCleans) {
+  StartContainer({"--rm", "--name", "x"}, "touch /ready; sleep 1000");
+  kill(helper_, SIGSTOP);  // so that it cannot clean up
+  kill(running_.pid, SIGKILL);
+  kill(helper_, SIGKILL);
+  host_->Wait(std::move(running_));
+  EXPECT_TRUE(Eventually([&] { return !fs::exists(absl::StrCat("/proc/", fusefs_)); }, 2));
+  EXPECT_FALSE(fs::is_empty(host_->store() + "/running"));
+  Result result = host_->Shell({"--rm"}, "true");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.err, "");
+  EXPECT_TRUE(AllGone());
+  EXPECT_TRUE(Containers().empty());
+  EXPECT_TRUE(fs::is_empty(host_->store() + "/names"));
+}
+
+TEST_P(LifecycleTest, ALiveContainerIsLeftAloneByOthers) {
+  StartContainer({}, "touch /ready; while ! test -e /stop; do sleep 0.05; done; echo lived");
+  EXPECT_EQ(host_->Shell({"--rm"}, "true").status, 0);
+  EXPECT_EQ(Containers().size(), 1u);
+  EXPECT_TRUE(FindProcesses());
+  // The container's own root is reached through its init, as nothing else shows it.
+  host_->Write("stop", "");
+  fs::copy_file(*host_ / "stop", absl::StrCat("/proc/", init_, "/root/stop"));
+  EXPECT_EQ(host_->Wait(std::move(running_)).out, "lived\n");
+}
+
+TEST_P(LifecycleTest, KillingFusefsEndsTheContainerAndIsReported) {
+  StartContainer({}, "trap '' TERM; touch /ready; while :; do sleep 0.05; done");
+  kill(fusefs_, SIGKILL);
+  Result result = host_->Wait(std::move(running_));
+  EXPECT_EQ(result.status, 125);
+  EXPECT_THAT(result.err,
+              HasSubstr("launch: fusefs, which serves the container's root, was killed by signal 9 (SIGKILL)\n"));
+  EXPECT_TRUE(AllGone());
+}
+
+TEST_P(LifecycleTest, AFusefsThatEndsInOrderUnderALiveContainerIsReportedToo) {
+  StartContainer({}, "trap '' TERM; touch /ready; while :; do sleep 0.05; done");
+  kill(fusefs_, SIGTERM);
+  Result result = host_->Wait(std::move(running_));
+  EXPECT_EQ(result.status, 125);
+  EXPECT_THAT(result.err, HasSubstr("launch: fusefs, which serves the container's root, exited with status 0\n"));
+}
+
+TEST_P(LifecycleTest, TheHelperAndTheLauncherHoldNoReferenceToTheUnion) {
+  StartContainer({"--rm"}, "touch /ready; sleep 1000");
+  for (pid_t pid : {running_.pid, helper_, fusefs_}) {
+    EXPECT_THAT(ReadFileOrEmpty(absl::StrCat("/proc/", pid, "/mountinfo")), ::testing::Not(HasSubstr("fuse.fusefs")));
+    for (const auto& fd : fs::directory_iterator(absl::StrCat("/proc/", pid, "/fd"))) {
+      std::string target = fs::read_symlink(fd.path());
+      if (pid != fusefs_) {
+        EXPECT_NE(target, "/dev/fuse");
+      }
+    }
+  }
+  kill(running_.pid, SIGTERM);
+  host_->Wait(std::move(running_));
+}
+
+class LimitTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      host_ = std::make_unique<LaunchFixture>(Who::kRoot);
+    } catch (const std::exception& reason) {
+      GTEST_SKIP() << reason.what();
+    }
+    Result probe = host_->Run({"--rm", "-m", "64m", "--pids-limit", "20"}, {"true"});
+    if (probe.status == 125) GTEST_SKIP() << probe.err;
+    ASSERT_EQ(probe.status, 0) << probe;
+  }
+  std::unique_ptr<LaunchFixture> host_;
+};
+
+TEST_F(LimitTest, AProcessBeyondItsMemoryIsKilledAndThatIsSaid) {
+  Result result = host_->Shell({"--rm", "-m", "16m"}, "x=12345678; while :; do x=$x$x; done");
+  EXPECT_EQ(result.status, 137) << result;
+  EXPECT_EQ(result.err, "launch: out of memory: the kernel killed 1 process at the limit of 16 MiB\n");
+}
+
+TEST_F(LimitTest, OnlySoManyProcessesCanBe) {
+  Result result = host_->Shell({"--rm", "--pids-limit", "5"}, "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo no");
+  EXPECT_NE(result.status, 0) << result;
+  EXPECT_THAT(result.err, HasSubstr("fork"));
+}
+
+TEST_F(LimitTest, TheContainerIsItsOwnCgroupsRoot) {
+  Result result = host_->Shell({"--rm", "-m", "64m"}, "grep -E ':memory:|^0:' /proc/self/cgroup");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_THAT(result.out, ::testing::AnyOf(HasSubstr(":memory:/\n"), HasSubstr("0::/\n")));
+  EXPECT_THAT(result.out, ::testing::Not(HasSubstr("acetate")));
+}
+
+TEST_F(LimitTest, NoCgroupStays) {
+  Result result = host_->Shell({"--rm", "-m", "64m", "--pids-limit", "20"}, "hostname; (sleep 100 &)");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_TRUE(CgroupsOf(result.out.substr(0, 12)).empty());
+}
+
+}  // namespace
+}  // namespace acetate::launcher
