@@ -30,7 +30,7 @@ struct LayerDir {
   std::shared_ptr<LayerDir> parent;  // null: the branch's root
   std::string name;
   FdCache::Slot slot;
-  FdRef removed;  // of a directory that was removed while in use: its last hold
+  FdRef pinned;  // what to use whatever the name leads to: of a directory removed while in use, or below our own mount
 };
 
 using LayerDirRef = std::shared_ptr<LayerDir>;

@@ -29,6 +29,15 @@ TEST(MountTest, ArgumentsOfAUsersMount) {
   EXPECT_THAT(SessionArguments(options, false), Contains("-oallow_other"));
 }
 
+TEST(MountTest, UnionThatNothingCanChangeIsMountedReadOnly) {
+  Options options;
+  EXPECT_THAT(SessionArguments(options, false), Contains("-oro"));
+  options.workdir = "/work";
+  EXPECT_THAT(SessionArguments(options, false), Not(Contains("-oro")));
+  options.read_only = true;
+  EXPECT_THAT(SessionArguments(options, false), Contains("-oro"));
+}
+
 TEST(MountTest, RootsMountIsOpenToAllUnlessToldOtherwise) {
   Options options;
   options.mount_options = {"nodev"};

@@ -122,7 +122,7 @@ Errno UnionFs::RemoveDirLocked(Dentry* dentry) {
     if (error == ENOTEMPTY || error == EEXIST) error = work_->RemoveDirFrom(parent->get(), dentry->name.c_str());
     if (!error.ok()) return error;
   }
-  dir.top()->removed = std::move(held);
+  dir.top()->pinned = std::move(held);
   dir.removed = true;
   return kOk;
 }

@@ -139,7 +139,7 @@ Errno UnionFs::ExecuteRenameLocked(const RenamePlan& plan, Dentry* source, Inode
       ACETATE_ASSIGN_OR_RETURN(FdRef held, DirFd(target->inode->dir->top()));
       ACETATE_RETURN_IF_ERROR(MoveLocked(old_fd->get(), source->name.c_str(), new_fd->get(), new_name.c_str(),
                                          plan.leave_whiteout, is_dir));
-      target->inode->dir->top()->removed = std::move(held);
+      target->inode->dir->top()->pinned = std::move(held);
       target->inode->dir->removed = true;
       TransferLocked(source, new_dir, target, new_name, plan.leave_whiteout);
       return kOk;

@@ -58,6 +58,7 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
                                                   UniqueFd workdir_fd, const Identity& identity, Stats* stats) {
   auto fs = std::unique_ptr<UnionFs>(new UnionFs(options, std::move(branches), identity, stats));
   MutexLock lock(&fs->mu_);
+  ACETATE_RETURN_IF_ERROR(fs->FindOwnMountpoint());
   std::vector<dev_t> devices;
   auto root = std::make_unique<Directory>();
   for (const auto& branch : fs->branches_) {
@@ -84,7 +85,7 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
     fs->work_layer_ = std::make_shared<LayerDir>();
     fs->work_layer_->branch = fs->upper_;
     ACETATE_ASSIGN_OR_RETURN(UniqueFd work, fs->upper_->Open(fs->work_->fd(), ".", O_PATH | O_DIRECTORY, 0));
-    fs->work_layer_->removed = std::make_shared<const UniqueFd>(std::move(work));
+    fs->work_layer_->pinned = std::make_shared<const UniqueFd>(std::move(work));
     fs->whiteouts_ =
         std::make_unique<WhiteoutWriter>(fs->upper_, &fs->xattrs_, fs->work_->fd(), options.write_whiteouts);
   }
@@ -97,7 +98,7 @@ uint64_t UnionFs::UnionIno(const Branch& branch, uint64_t ino) const {
 }
 
 ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
-  if (dir->removed != nullptr) return dir->removed;
+  if (dir->pinned != nullptr) return dir->pinned;
   if (FdRef fd = dir_fds_.Get(&dir->slot)) return fd;
   // Down from the nearest ancestor that is open: one name at a time, so that no depth is too deep.
   std::vector<LayerDir*> path;
@@ -107,7 +108,7 @@ ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
     path.push_back(ancestor);
     ancestor = ancestor->parent.get();
     if (ancestor == nullptr) break;
-    fd = ancestor->removed != nullptr ? ancestor->removed : dir_fds_.Get(&ancestor->slot);
+    fd = ancestor->pinned != nullptr ? ancestor->pinned : dir_fds_.Get(&ancestor->slot);
   }
   for (; !path.empty(); path.pop_back()) {
     LayerDir* next = path.back();
@@ -124,6 +125,8 @@ ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
 ErrnoOr<UnionFs::Location> UnionFs::Locate(const Dentry& dentry) {
   const Directory& dir = *dentry.parent->dir;
   LayerDir* layer = dentry.in_upper ? dir.upper.get() : dir.lowers[dentry.lowers.front()].get();
+  if (dentry.type == DT_DIR && IsOwnMountpoint(*layer, dentry.name))
+    return Location{layer->branch, own_mountpoint_, ""};
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer));
   return Location{layer->branch, std::move(fd), dentry.name};
 }
@@ -281,6 +284,7 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
       layer->branch = in->branch;
       layer->parent = in;
       layer->name = dentry->name;
+      if (IsOwnMountpoint(*in, dentry->name)) layer->pinned = own_mountpoint_;
       return layer;
     };
     if (dentry->in_upper) inode->dir->upper = layer_dir(parent.upper);

@@ -210,6 +210,13 @@ class UnionFs {
   template <typename Open>
   auto WithSpareFds(const Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // -- own_mountpoint.cc
+  // Finds out whether the mountpoint lies inside a branch, before anything is mounted there.
+  Errno FindOwnMountpoint();
+  // Whether `name` in `dir` is the directory that our own mount covers. Nothing may look at it by name: the kernel
+  // would ask us, who are waiting for the answer.
+  bool IsOwnMountpoint(const LayerDir& dir, absl::string_view name) const;
+
   // Fixed after construction.
   const Options options_;
   const std::vector<std::unique_ptr<Branch>> branches_;  // top first
@@ -218,6 +225,10 @@ class UnionFs {
   Stats* const stats_;
   std::vector<uint64_t> device_of_;  // by branch: which of the different filesystems it is on, counted from 0
   const Branch* upper_ = nullptr;
+  // The directory that the mount covers, and by branch its path in it, from the last name to the first; empty where it
+  // is not inside the branch.
+  FdRef own_mountpoint_;
+  std::vector<std::vector<std::string>> own_mountpoint_paths_;
   UniqueFd workdir_fd_;
   std::unique_ptr<WorkDir> work_;  // null: nothing is writable
 
