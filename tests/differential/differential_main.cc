@@ -36,6 +36,7 @@ DEFINE_string(trace, "",
               "Where a failing trace is written; empty: differential-SEED.trace in $TEST_UNDECLARED_OUTPUTS_DIR "
               "or /tmp.");
 DEFINE_double(minimise_seconds, 60, "How long to look for a smaller trace that fails the same way.");
+DEFINE_bool(tally, false, "At the end, print how many operations of each kind were done and how many succeeded.");
 DEFINE_bool(keep_going, false, "Go on with the next seed after a difference.");
 DEFINE_bool(expect_difference, false, "Succeed only when a difference is found: the test of the test.");
 
@@ -108,8 +109,13 @@ void Minimised(Bases& bases, Trace trace, const Difference& difference) {
   if (const std::optional<Difference> again = replay(trace)) Report(trace.seed, trace, *again);
 }
 
+void Print(const Tally& tally) {
+  for (const auto& [kind, count] : tally)
+    printf("%-20s %6d, succeeded %6d\n", kind.c_str(), count.done, count.succeeded);
+}
+
 // True when all agree.
-bool RunSeed(Bases& bases, uint64_t seed) {
+bool RunSeed(Bases& bases, uint64_t seed, Tally& tally) {
   const auto start = std::chrono::steady_clock::now();
   Random random(seed);
   Trace trace;
@@ -120,7 +126,7 @@ bool RunSeed(Bases& bases, uint64_t seed) {
     return trace.ops.size() < static_cast<size_t>(FLAGS_ops) ? std::optional<Op>(generator.Next(plain_root))
                                                              : std::nullopt;
   };
-  const std::optional<Difference> difference = RunRound({bases.Fresh(seed), FLAGS_union}, trace, source);
+  const std::optional<Difference> difference = RunRound({bases.Fresh(seed), FLAGS_union, &tally}, trace, source);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!difference) {
     printf("seed %lu: %d layers, %zu operations, %.1f s: all agree\n", seed, trace.layers.count, trace.ops.size(),
@@ -153,11 +159,13 @@ bool RunAll(Bases& bases) {
     seeds.push_back(std::random_device()() + 1000UL);
     printf("fresh seed: %lu (again with --seed=%lu)\n", seeds.back(), seeds.back());
   }
+  Tally tally;
   bool all_agree = true;
   for (const uint64_t seed : seeds) {
-    all_agree &= RunSeed(bases, seed);
+    all_agree &= RunSeed(bases, seed, tally);
     if (!all_agree && !FLAGS_keep_going) break;
   }
+  if (FLAGS_tally) Print(tally);
   return all_agree;
 }
 

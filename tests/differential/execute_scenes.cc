@@ -81,8 +81,12 @@ std::string Executor::ListWhileChanging(const Op& op) {
   std::set<std::string> first;
   bool sound = ReadNames(directory.get(), op.offset, stable, first);
   const long end_of_first = telldir(directory.get());
+  // The entry at this position stays: where it went, tmpfs (6.14) reads on at one before it.
+  const dirent* next = readdir(directory.get());
+  const std::string kept = next != nullptr ? op.path + "/" + next->d_name : "";
+  seekdir(directory.get(), end_of_first);
   for (int i = 0; i < op.length; ++i) {
-    sound &= unlink(path_of("goes", i).c_str()) == 0;
+    if (path_of("goes", i) != kept) sound &= unlink(path_of("goes", i).c_str()) == 0;
     sound &= MakeEmptyFile(path_of("comes", i));
   }
   std::string verdict = sound ? "ok" : "entries of the scene could not be changed";
@@ -98,6 +102,7 @@ std::string Executor::ListWhileChanging(const Op& op) {
     unlink(path_of("stays", i).c_str());
     unlink(path_of("comes", i).c_str());
   }
+  if (!kept.empty() && absl::StrContains(kept, "/~goes")) unlink(kept.c_str());
   return verdict;
 }
 

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
+#include <tuple>
 
 #include "tests/differential/describe.h"
 #include "tests/differential/vocabulary.h"
@@ -24,6 +26,9 @@ constexpr size_t kLongestPath = 1800;  // deeper trees are a scene of their own
 void OpGenerator::Look(const std::string& root) {
   all_.clear();
   files_.clear();
+  symlinks_.clear();
+  xattrs_.clear();
+  empty_directories_.clear();
   directories_ = {"/"};
   std::vector<std::string> pending = {""};
   while (!pending.empty()) {
@@ -31,6 +36,7 @@ void OpGenerator::Look(const std::string& root) {
     pending.pop_back();
     std::vector<DirectoryEntry> entries;
     ListDirectory(root + "/" + directory, entries);
+    if (entries.empty() && !directory.empty()) empty_directories_.push_back(directory);
     // The order of readdir is the filesystem's: the same seed must choose the same everywhere.
     std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
     for (const DirectoryEntry& entry : entries) {
@@ -38,6 +44,10 @@ void OpGenerator::Look(const std::string& root) {
       if (path.size() > kLongestPath) continue;
       all_.push_back(path);
       if (entry.type == DT_REG) files_.push_back(path);
+      if (entry.type == DT_LNK) symlinks_.push_back(path);
+      char names[4096];
+      const ssize_t length = llistxattr((root + "/" + path).c_str(), names, sizeof(names));
+      for (ssize_t at = 0; at < length; at += strlen(names + at) + 1) xattrs_.push_back({path, names + at});
       if (entry.type == DT_DIR) {
         directories_.push_back(path);
         pending.push_back(path);
@@ -51,6 +61,20 @@ std::string OpGenerator::Existing() { return all_.empty() ? "/" : random_.Pick(a
 std::string OpGenerator::ExistingFile() { return files_.empty() ? Existing() : random_.Pick(files_); }
 
 std::string OpGenerator::ExistingDirectory() { return random_.Pick(directories_); }
+
+std::string OpGenerator::EmptyDirectory() {
+  return empty_directories_.empty() ? ExistingDirectory() : random_.Pick(empty_directories_);
+}
+
+int OpGenerator::SlotFor(int access) {
+  const int any = random_.Below(kSlots);
+  if (random_.Percent(15)) return any;
+  for (int i = 0; i < kSlots; ++i) {
+    const int slot = (any + i) % kSlots;
+    if (slot_access_[slot] == access || slot_access_[slot] == O_RDWR) return slot;
+  }
+  return any;
+}
 
 std::string OpGenerator::NewPath() {
   const std::string directory = ExistingDirectory();
@@ -97,13 +121,14 @@ Op OpGenerator::Next(const std::string& root) {
 }
 
 Op OpGenerator::OpenOp() {
-  static const std::vector<int64_t> kAccess = {O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR, O_PATH};
+  static const std::vector<int64_t> kAccess = {O_RDONLY, O_RDONLY, O_WRONLY, O_RDWR, O_RDWR, O_RDWR, O_RDWR, O_PATH};
   Op op;
   op.kind = OpKind::kOpen;
   op.slot = random_.Below(kSlots);
   op.flags = random_.Pick(kAccess);
   op.mode = random_.Pick(FileModes());
   op.path = random_.Percent(60) ? ExistingFile() : AnyPath();
+  if ((op.flags & O_PATH) == 0) slot_access_[op.slot] = op.flags & O_ACCMODE;
   if (random_.Percent(40)) op.flags |= O_CREAT;
   if (random_.Percent(15)) op.flags |= O_EXCL;
   if (random_.Percent(20)) op.flags |= O_TRUNC;
@@ -131,6 +156,23 @@ Op OpGenerator::SlotOp() {
   Op op;
   op.kind = random_.Pick(kKinds);
   op.slot = random_.Below(kSlots);
+  switch (op.kind) {
+    case OpKind::kWrite:
+    case OpKind::kFtruncate:
+    case OpKind::kFallocate:
+      op.slot = SlotFor(O_WRONLY);
+      break;
+    case OpKind::kRead:
+    case OpKind::kSeek:
+    case OpKind::kCopyRange:
+      op.slot = SlotFor(O_RDONLY);
+      break;
+    case OpKind::kClose:
+      slot_access_[op.slot] = -1;
+      break;
+    default:
+      break;
+  }
   const auto offset = [&] { return random_.Percent(70) ? random_.Below(6000) : random_.Below(300000); };
   op.pattern = random_.Below(1000000);
   switch (op.kind) {
@@ -152,8 +194,8 @@ Op OpGenerator::SlotOp() {
       op.length = random_.Below(40000);
       break;
     case OpKind::kCopyRange:
-      op.slot2 = random_.Below(kSlots);
-      op.offset = offset();
+      op.slot2 = SlotFor(O_WRONLY);
+      op.offset = random_.Percent(50) ? 0 : offset();
       op.offset2 = offset();
       op.length = random_.Below(20000);
       break;
@@ -200,7 +242,7 @@ Op OpGenerator::NameOp() {
       op.mode = random_.Pick(DirectoryModes());
       break;
     case OpKind::kRmdir:
-      op.path = random_.Percent(70) ? ExistingDirectory() : AnyPath();
+      op.path = random_.Percent(50) ? EmptyDirectory() : random_.Percent(60) ? ExistingDirectory() : AnyPath();
       break;
     case OpKind::kUnlink:
       op.path = random_.Percent(70) ? ExistingFile() : AnyPath();
@@ -274,6 +316,9 @@ Op OpGenerator::XattrOp() {
   op.kind = random_.Pick(kKinds);
   op.path = random_.Percent(90) ? Existing() : AnyPath();
   op.name = random_.Percent(95) ? random_.Pick(XattrNames()) : random_.Percent(50) ? "bad" : "security.capability";
+  if (!xattrs_.empty() && random_.Percent(op.kind == OpKind::kSetxattr ? 20 : 60)) {
+    std::tie(op.path, op.name) = random_.Pick(xattrs_);
+  }
   switch (op.kind) {
     case OpKind::kSetxattr:
       op.value = op.name == "security.capability" ? FileCapability() : RandomBytes(random_, random_.Below(60));
@@ -310,6 +355,7 @@ Op OpGenerator::LookOp() {
       op.path = random_.Percent(80) ? ExistingDirectory() : AnyPath();
       break;
     case OpKind::kReadlink:
+      if (!symlinks_.empty() && random_.Percent(70)) op.path = random_.Pick(symlinks_);
       op.length = random_.Percent(70) ? 4096 : random_.Below(5);
       break;
     default:

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/differential/op.h"
@@ -24,8 +25,12 @@ class OpGenerator {
   std::string Existing();
   std::string ExistingFile();
   std::string ExistingDirectory();
+  std::string EmptyDirectory();
   std::string NewPath();
   std::string AnyPath();
+
+  // A slot that was probably opened so; any one at times.
+  int SlotFor(int access);
 
   Op SlotOp();
   Op OpenOp();
@@ -41,6 +46,10 @@ class OpGenerator {
   std::vector<std::string> all_;
   std::vector<std::string> files_;
   std::vector<std::string> directories_;
+  std::vector<std::string> empty_directories_;
+  std::vector<std::string> symlinks_;
+  std::vector<std::pair<std::string, std::string>> xattrs_;  // path, name
+  int slot_access_[kSlots] = {-1, -1, -1, -1, -1, -1};       // O_RDONLY, O_WRONLY or O_RDWR where it was tried
 };
 
 }  // namespace acetate::differential

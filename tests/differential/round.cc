@@ -28,7 +28,8 @@ class Round {
   Round(const RoundOptions& options, const Layers& layers)
       : kernel_directories_(MaterialiseLayers(layers, options.base + "/kernel")),
         subject_directories_(MaterialiseLayers(layers, options.base + "/subject")),
-        subject_is_kernel_(absl::StartsWith(options.union_name, "kernel")) {
+        subject_is_kernel_(absl::StartsWith(options.union_name, "kernel")),
+        tally_(options.tally) {
     for (const std::string& lower : subject_directories_.lowers) lowers_before_ += WalkText(lower, began_) + "\n";
     plain_ = MakePlainTree(layers, options.base);
     kernel_ = MountKernelUnion("kernel overlayfs", kernel_directories_, kIdealUnion);
@@ -57,6 +58,11 @@ class Round {
       outcomes.subject = KernelCannot(outcomes.plain) ? outcomes.plain : ForgiveKernel(op, std::move(outcomes.subject));
     }
     if (outcomes.plain.empty() && !OnlyForUnions(op, outcomes.kernel)) outcomes.plain = plain_->worker().Run(op);
+    if (tally_ != nullptr) {
+      Count& count = (*tally_)[KindWord(op.kind)];
+      ++count.done;
+      if (absl::StartsWith(outcomes.plain, "ok") || op.kind == OpKind::kWalk) ++count.succeeded;
+    }
     return Judge(op, outcomes, subject_->name());
   }
 
@@ -84,6 +90,7 @@ class Round {
   const UnionDirectories kernel_directories_;
   const UnionDirectories subject_directories_;
   const bool subject_is_kernel_;
+  Tally* const tally_;
   std::string lowers_before_;
   std::unique_ptr<Tree> plain_;
   std::unique_ptr<Tree> kernel_;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,9 +13,17 @@
 
 namespace acetate::differential {
 
+// By kind of operation: how many were done, and how many of them succeeded.
+struct Count {
+  int done = 0;
+  int succeeded = 0;
+};
+using Tally = std::map<std::string, Count>;
+
 struct RoundOptions {
   std::string base;        // an existing directory, emptied by the caller
   std::string union_name;  // "" fusefs; "kernel" or "kernel-redirect" the kernel's; else a program
+  Tally* tally = nullptr;  // what is done is counted here
 };
 
 // Everything that is needed to do a round again.
