@@ -75,7 +75,8 @@ run_tests //...
 # The system's libfuse is what a user without a newer one gets.
 if grep -q 'ACETATE_LIBFUSE_PREFIX=.' .bazelrc.local; then
   step "testing fusefs with the system's libfuse"
-  run_tests //fusefs/... --repo_env=ACETATE_LIBFUSE_PREFIX=
+  run_tests '(//fusefs/... union //tests/fixture/... union //tests/budget/... union //tests/differential/...)' \
+    --repo_env=ACETATE_LIBFUSE_PREFIX=
 fi
 
 step "testing with the address and undefined behaviour sanitizers"

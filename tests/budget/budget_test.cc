@@ -3,14 +3,14 @@
 //
 // Some of it is the kernel's own doing, whatever the daemon answers:
 //   - A name that is to be made (mkdir, mknod, symlink, link, the new name of a rename) is looked up again, even when
-//   it is
-//     known to be missing: LOOKUP_EXCL and LOOKUP_RENAME_TARGET in fuse_dentry_revalidate().
+//     it is known to be missing: LOOKUP_EXCL and LOOKUP_RENAME_TARGET in fuse_dentry_revalidate().
 //   - A directory in which a name was made or removed has stale attributes: fuse_dir_changed(). One GETATTR of it
-//   follows
-//     when a path next leads through it.
+//     follows when a path next leads through it.
 //   - What was read, or listed, has a stale access time: one GETATTR follows at the next stat.
+#define FUSE_USE_VERSION 314
 #include <dirent.h>
 #include <fcntl.h>
+#include <fuse3/fuse_lowlevel.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -25,7 +25,9 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/mountinfo.h"
 #include "common/temp_dir.h"
 #include "common/unique_fd.h"
 #include "tests/budget/requests.h"
@@ -36,18 +38,27 @@ namespace {
 
 constexpr size_t kReadAhead = 128 << 10;
 
-// Who clears suid bits and file capabilities. As long as it is the kernel, it asks for security.capability before every
-// write, and for the mode before every chown; with FUSE_HANDLE_KILLPRIV_V2 these go.
+// Who clears suid bits and file capabilities: the daemon, where libfuse passes on whether the caller's write does. Else
+// the kernel, which asks for security.capability before every write, and for the mode before every chown.
+#ifdef FUSE_CAP_HANDLE_KILLPRIV_V2
+constexpr int kAsksBeforeEachWrite = 0;
+constexpr int kAsksBeforeEachChown = 0;
+#else
 constexpr int kAsksBeforeEachWrite = 1;
 constexpr int kAsksBeforeEachChown = 1;
+#endif
 
 class BudgetTest : public testing::Test {
  protected:
-  // Away from the other processes of the machine, whose `df` and `find` would be counted.
+  // Away from the other processes of the machine, whose `df` and `find` would be counted. Their FUSE mounts are let go
+  // of, or they could not end before we do.
   static void SetUpTestSuite() {
     if (geteuid() != 0) return;
     ASSERT_EQ(unshare(CLONE_NEWNS), 0) << strerror(errno);
     ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0) << strerror(errno);
+    for (const MountInfo& mount : ReadMountInfo()) {
+      if (absl::StartsWith(mount.fs_type, "fuse")) umount2(mount.mount_point.c_str(), MNT_DETACH);
+    }
   }
 
   BudgetTest() : BudgetTest(2) {}

@@ -2,10 +2,15 @@
 // SQLite are more particular about a filesystem than any test of ours.
 #include "tests/e2e/container.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
 
 namespace acetate {
 namespace {
@@ -24,6 +29,38 @@ class ContainerTest : public Test {
   std::string debian_;
   std::string tools_;
 };
+
+// A hash over everything in the image but access times, which reading it changes.
+std::string Fingerprint(const std::string& image) {
+  const CommandResult result = RunCommand(
+      {"sh", "-c",
+       "tar --sort=name --numeric-owner --xattrs --xattrs-include='*' --pax-option=delete=atime -cf - -C \"$1\" . |"
+       "sha256sum",
+       "sh", image});
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.err, "");
+  return result.out;
+}
+
+TEST_F(ContainerTest, TheUserIsRootOfAWorldOfItsOwnAndTheImageStaysAsItWas) {
+  const std::string before = Fingerprint(debian_);
+  const CommandResult result =
+      host_.Launch({"--image", debian_, "--", "sh", "-euc",
+                    "id -u; hostname; echo $$; echo $(ls /); touch /new; rm /etc/hostname; mount"});
+  EXPECT_EQ(result.status, 0) << result;
+  std::vector<std::string> lines = absl::StrSplit(result.out, '\n');
+  ASSERT_GE(lines.size(), 5U) << result;
+  EXPECT_EQ(lines[0], "0");
+  EXPECT_THAT(lines[1], testing::MatchesRegex("[0-9a-f]{12}"));
+  EXPECT_EQ(lines[2], "1");
+  EXPECT_EQ(lines[3], "bin boot dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var");
+  EXPECT_THAT(lines[4], testing::HasSubstr(" on / type fuse.fusefs "));
+  EXPECT_EQ(Fingerprint(debian_), before);
+
+  const CommandResult upper = RunCommand(
+      {"sh", "-c", "cd \"$1\"/containers/*/upper && find . ! -type d -printf '%y %p\\n' | sort", "sh", host_.store()});
+  EXPECT_EQ(upper.out, "c ./etc/hostname\nf ./new\n") << upper;
+}
 
 TEST_F(ContainerTest, DpkgFindsEveryFileOfEveryPackageUnchanged) {
   const CommandResult result = host_.Shell(debian_, "dpkg --verify; dpkg-query -W | wc -l");

@@ -4,7 +4,7 @@
 # users.sh.
 
 # Raised when what a layer holds changes: layers of another number are made anew.
-readonly LAYER_FORMAT=1
+readonly LAYER_FORMAT=2
 
 # No file of a layer is newer, so that the same packages give the same tree.
 readonly LAYER_TIME=1700000000
@@ -50,7 +50,7 @@ make_layer() {
   as_plain_user mv "$new" "$layer"
 }
 
-# A Debian with dpkg, apt and Perl's base, as small as its own packages allow.
+# A small Debian, with apt: what Debian itself calls required.
 make_debian_layer() {
   local sources log status=0
   sources="$(debian_sources)"
@@ -62,7 +62,7 @@ make_debian_layer() {
   log="$(mktemp)"
   # What one machine would make differently from another is fixed or removed. Through tar, since the files are to belong
   # to the user.
-  SOURCE_DATE_EPOCH="$LAYER_TIME" mmdebstrap --quiet --variant=apt \
+  SOURCE_DATE_EPOCH="$LAYER_TIME" mmdebstrap --quiet --variant=minbase \
     --customize-hook='echo debian >"$1/etc/hostname"' \
     --customize-hook='printf "127.0.0.1\tlocalhost\n::1\tlocalhost\n" >"$1/etc/hosts"' \
     --customize-hook='rm -f "$1/etc/resolv.conf" "$1"/var/log/*.log "$1"/var/log/apt/*' \
