@@ -110,7 +110,11 @@ absl::Status ServeMount(const Options& options) {
   if (!mountpoint.ok()) return mountpoint.status();
   absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
   if (!opened.ok()) return opened.status();
+  // And a start that fails takes away what it has made in and around the work directory.
+  const std::string inner_work = absl::StrCat(options.workdir, "/work");
+  const bool makes_inner_work = access(inner_work.c_str(), F_OK) != 0;
   absl::Cleanup remove_work = [&] {
+    if (!options.workdir.empty() && makes_inner_work) rmdir(inner_work.c_str());
     if (opened->made_work) rmdir(options.workdir.c_str());
   };
 
@@ -120,6 +124,12 @@ absl::Status ServeMount(const Options& options) {
   umask(0);
 
   Stats stats;
+  std::unique_ptr<ControlServer> control;
+  if (!options.control_path.empty()) {
+    auto server = StartControl(options.control_path, ControlServer::IfServed::kRefuse, &stats);
+    if (!server.ok()) return server.status();
+    control = *std::move(server);
+  }
   // After the limit and the umask, of which the helper has its own copies.
   const std::unique_ptr<OwnerCalls> calls = OwnerCalls::Start();
   absl::StatusOr<std::unique_ptr<UnionFs>> union_fs = MakeUnion(options, &*opened, calls.get(), &stats);
@@ -127,12 +137,6 @@ absl::Status ServeMount(const Options& options) {
   FuseContext context = {union_fs->get(), &stats, &options};
   absl::StatusOr<SessionPtr> session = MakeSession(&context);
   if (!session.ok()) return session.status();
-  std::unique_ptr<ControlServer> control;
-  if (!options.control_path.empty()) {
-    auto server = StartControl(options.control_path, ControlServer::IfServed::kRefuse, &stats);
-    if (!server.ok()) return server.status();
-    control = *std::move(server);
-  }
   absl::Status mounted = MountSession(session->get(), *mountpoint);
   if (!mounted.ok()) return mounted;
   std::move(remove_work).Cancel();
@@ -143,9 +147,9 @@ absl::Status ServeMount(const Options& options) {
     EndOnSignals signals(session->get());
     background->Ready();
     result = RunLoop(session->get());
-    control.reset();
-    fuse_session_unmount(session->get());
   }
+  control.reset();
+  fuse_session_unmount(session->get());
   return result == 0 ? absl::OkStatus() : ErrnoToStatus(Errno(result), "read the kernel's requests");
 }
 

@@ -50,7 +50,7 @@ EndOnSignals::EndOnSignals(fuse_session* session) {
 }
 
 EndOnSignals::~EndOnSignals() {
-  // A second signal while main unmounts must not end the process half-way.
+  // Neither another signal nor the timer may interrupt main while it unmounts: libfuse waits once for fusermount3.
   for (int signal : {SIGHUP, SIGINT, SIGTERM, SIGALRM}) Handle(signal, SIG_IGN);
   const itimerval off = {};
   setitimer(ITIMER_REAL, &off, nullptr);

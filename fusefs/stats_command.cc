@@ -50,12 +50,14 @@ absl::StatusOr<std::string> Ask(const CommandLine& line) {
     return absl::FailedPreconditionError(
         absl::StrCat("'", line.mountpoint, "' is a mount of type ", mount->fs_type, ", not of fusefs"));
   }
+  absl::Status failure = absl::NotFoundError(absl::StrCat(
+      "no fusefs answers for '", line.mountpoint, "'; if it was started with --control=SOCKET, give that here"));
   for (const std::string& path : ControlPaths(*mount)) {
     absl::StatusOr<std::string> reply = AskControl(path, "stats");
-    if (reply.status().code() != absl::StatusCode::kNotFound) return reply;
+    if (reply.ok()) return reply;
+    if (reply.status().code() != absl::StatusCode::kNotFound) failure = reply.status();
   }
-  return absl::NotFoundError(absl::StrCat("no fusefs answers for '", line.mountpoint,
-                                          "'; if it was started with --control=SOCKET, give that here"));
+  return failure;
 }
 
 }  // namespace
