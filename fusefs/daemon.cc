@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -150,7 +151,7 @@ absl::Status ServeMount(const Options& options) {
   }
   control.reset();
   fuse_session_unmount(session->get());
-  return result == 0 ? absl::OkStatus() : ErrnoToStatus(Errno(result), "read the kernel's requests");
+  return result == 0 ? absl::OkStatus() : ErrnoToStatus(Errno(std::abs(result)), "read the kernel's requests");
 }
 
 }  // namespace acetate::fusefs

@@ -1,0 +1,288 @@
+#include "fusefs/option_rules.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "fusefs/branch_list.h"
+
+namespace acetate::fusefs {
+namespace {
+
+// One option, as `-o NAME[=VALUE]` and `--NAME[=VALUE]`. `value` is empty where none was given.
+struct Rule {
+  absl::string_view name;
+  enum { kNoValue, kValue, kOptionalValue } takes;
+  absl::Status (*apply)(Draft& draft, absl::string_view name, absl::string_view value);
+};
+
+absl::Status Bad(absl::string_view name, absl::string_view value, absl::string_view want) {
+  return absl::InvalidArgumentError(absl::StrCat(name, "=", value, ": must be ", want));
+}
+
+absl::Status ParseBool(absl::string_view name, absl::string_view value, bool* target) {
+  if (value.empty() || value == "on" || value == "1" || value == "yes" || value == "true") {
+    *target = true;
+  } else if (value == "off" || value == "0" || value == "no" || value == "false") {
+    *target = false;
+  } else {
+    return Bad(name, value, "on or off");
+  }
+  return absl::OkStatus();
+}
+
+template <bool Options::*field, bool negate = false>
+absl::Status SetBool(Draft& draft, absl::string_view name, absl::string_view value) {
+  bool on = false;
+  absl::Status status = ParseBool(name, value, &on);
+  if (status.ok()) draft.line.options.*field = on != negate;
+  return status;
+}
+
+template <unsigned Options::*field>
+absl::Status SetNumber(Draft& draft, absl::string_view name, absl::string_view value) {
+  if (!absl::SimpleAtoi(value, &(draft.line.options.*field))) return Bad(name, value, "a number");
+  return absl::OkStatus();
+}
+
+template <std::string Options::*field>
+absl::Status SetPath(Draft& draft, absl::string_view name, absl::string_view value) {
+  if (value.empty()) return absl::InvalidArgumentError(absl::StrCat(name, "= is empty; give a path"));
+  draft.line.options.*field = Unescape(value);
+  return absl::OkStatus();
+}
+
+template <std::optional<std::string> Draft::*field>
+absl::Status SetOnce(Draft& draft, absl::string_view name, absl::string_view value) {
+  if ((draft.*field).has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, "=", value, ": ", name, " was given before; give it once, directories separated by ':'"));
+  }
+  draft.*field = std::string(value);
+  return absl::OkStatus();
+}
+
+absl::Status Ignore(Draft&, absl::string_view, absl::string_view) { return absl::OkStatus(); }
+
+absl::Status IgnoreBool(Draft&, absl::string_view name, absl::string_view value) {
+  bool ignored;
+  return ParseBool(name, value, &ignored);
+}
+
+absl::Status PassToMount(Draft& draft, absl::string_view name, absl::string_view value) {
+  draft.line.options.mount_options.push_back(value.empty() ? std::string(name) : absl::StrCat(name, "=", value));
+  return absl::OkStatus();
+}
+
+absl::Status NotSupported(Draft&, absl::string_view name, absl::string_view value) {
+  return absl::UnimplementedError(absl::StrCat(name, value.empty() ? "" : "=", value,
+                                               ": not supported yet; files show the owners they have in the layers"));
+}
+
+absl::Status SetXattrNamespace(Draft& draft, absl::string_view name, absl::string_view value) {
+  bool user = true;
+  if (value != "auto") {
+    absl::Status status = ParseBool(name, value, &user);
+    if (!status.ok()) return Bad(name, value, "on, off or auto");
+  }
+  draft.line.options.xattr_namespace = value == "auto" ? XattrNamespace::kAuto
+                                       : user          ? XattrNamespace::kUser
+                                                       : XattrNamespace::kTrusted;
+  return absl::OkStatus();
+}
+
+absl::Status SetWhiteouts(Draft& draft, absl::string_view name, absl::string_view value) {
+  WhiteoutEncoding& target = draft.line.options.write_whiteouts;
+  if (value == "auto") {
+    target = WhiteoutEncoding::kAuto;
+  } else if (value == "char") {
+    target = WhiteoutEncoding::kCharDevice;
+  } else if (value == "xattr") {
+    target = WhiteoutEncoding::kXattr;
+  } else {
+    return Bad(name, value, "auto, char or xattr");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetRedirectDir(Draft& draft, absl::string_view name, absl::string_view value) {
+  // Redirects that are there are always followed, which is what overlayfs's "follow" says.
+  if (value == "follow" || value == "nofollow") {
+    draft.line.options.redirect_dir = false;
+    return absl::OkStatus();
+  }
+  return SetBool<&Options::redirect_dir>(draft, name, value);
+}
+
+absl::Status SetXino(Draft& draft, absl::string_view name, absl::string_view value) {
+  return value == "auto" ? absl::OkStatus() : IgnoreBool(draft, name, value);
+}
+
+absl::Status SetTimeout(Draft& draft, absl::string_view name, absl::string_view value) {
+  double seconds;
+  if (!absl::SimpleAtod(value, &seconds) || !(seconds >= 0 && seconds <= 1e9)) {
+    return Bad(name, value, "a number of seconds from 0 to 1000000000");
+  }
+  draft.line.options.timeout = seconds;
+  return absl::OkStatus();
+}
+
+absl::Status SetFsname(Draft& draft, absl::string_view, absl::string_view value) {
+  draft.line.options.fsname = Unescape(value);
+  draft.has_fsname = true;
+  return absl::OkStatus();
+}
+
+absl::Status SetSubtype(Draft& draft, absl::string_view, absl::string_view value) {
+  draft.line.options.subtype = Unescape(value);
+  return absl::OkStatus();
+}
+
+absl::Status SetDotWh(Draft& draft, absl::string_view name, absl::string_view value) {
+  return ParseBool(name, value, &draft.dotwh);
+}
+
+absl::Status SetFsync(Draft& draft, absl::string_view name, absl::string_view value) {
+  return SetBool<&Options::skip_sync, true>(draft, name, value);
+}
+
+absl::Status SetReadOnly(Draft& draft, absl::string_view name, absl::string_view value) {
+  draft.line.options.read_only = name == "ro";
+  return PassToMount(draft, name, value);
+}
+
+absl::Status SetXattrPermissions(Draft& draft, absl::string_view name, absl::string_view value) {
+  return value == "0" ? absl::OkStatus() : NotSupported(draft, name, value);
+}
+
+absl::Status SetPlugins(Draft&, absl::string_view name, absl::string_view value) {
+  if (value.empty()) return absl::OkStatus();
+  return absl::UnimplementedError(absl::StrCat(name, "=", value, ": not supported; leave the option out"));
+}
+
+absl::Status SetDebug(Draft& draft, absl::string_view, absl::string_view) {
+  draft.line.options.debug = true;
+  draft.line.options.foreground = true;
+  return absl::OkStatus();
+}
+
+template <Action action>
+absl::Status SetAction(Draft& draft, absl::string_view, absl::string_view) {
+  draft.line.action = action;
+  return absl::OkStatus();
+}
+
+constexpr Rule kRules[] = {
+    // The union.
+    {"lowerdir", Rule::kValue, SetOnce<&Draft::lowerdir>},
+    {"upperdir", Rule::kValue, SetOnce<&Draft::upperdir>},
+    {"workdir", Rule::kValue, SetPath<&Options::workdir>},
+    {"branches", Rule::kValue, SetOnce<&Draft::branches>},
+    {"br", Rule::kValue, SetOnce<&Draft::branches>},
+    {"dotwh", Rule::kOptionalValue, SetDotWh},
+    {"userxattr", Rule::kOptionalValue, SetXattrNamespace},
+    {"whiteouts", Rule::kValue, SetWhiteouts},
+    {"redirect_dir", Rule::kValue, SetRedirectDir},
+    {"metacopy", Rule::kValue, SetBool<&Options::metacopy>},
+    {"index", Rule::kValue, SetBool<&Options::index>},
+    {"xattr", Rule::kValue, SetBool<&Options::xattr_off, true>},
+    {"noxattrs", Rule::kValue, SetBool<&Options::xattr_off>},
+    {"noacl", Rule::kNoValue, SetBool<&Options::acl, true>},
+    {"volatile", Rule::kNoValue, SetBool<&Options::skip_sync>},
+    {"fsync", Rule::kValue, SetFsync},
+    {"uidmapping", Rule::kValue, NotSupported},
+    {"gidmapping", Rule::kValue, NotSupported},
+    {"squash_to_root", Rule::kNoValue, NotSupported},
+    {"squash_to_uid", Rule::kValue, NotSupported},
+    {"squash_to_gid", Rule::kValue, NotSupported},
+    {"xattr_permissions", Rule::kValue, SetXattrPermissions},
+    {"plugins", Rule::kOptionalValue, SetPlugins},
+    // Without effect: what they ask for is how it always is here.
+    {"static_nlink", Rule::kNoValue, Ignore},
+    {"xino", Rule::kValue, SetXino},
+    {"fast_ino", Rule::kValue, IgnoreBool},
+    {"threaded", Rule::kValue, IgnoreBool},
+    {"default_permissions", Rule::kNoValue, Ignore},
+    {"nonempty", Rule::kNoValue, Ignore},
+    // The FUSE connection.
+    {"timeout", Rule::kValue, SetTimeout},
+    {"writeback", Rule::kOptionalValue, SetBool<&Options::writeback>},
+    {"max_write", Rule::kValue, SetNumber<&Options::max_write>},
+    {"max_readahead", Rule::kValue, SetNumber<&Options::max_readahead>},
+    {"max_background", Rule::kValue, SetNumber<&Options::max_background>},
+    {"congestion_threshold", Rule::kValue, SetNumber<&Options::congestion_threshold>},
+    {"max_read", Rule::kValue, SetNumber<&Options::max_read>},
+    // The mount.
+    {"allow_other", Rule::kNoValue, SetBool<&Options::allow_other>},
+    {"allow_root", Rule::kNoValue, SetBool<&Options::allow_root>},
+    {"auto_unmount", Rule::kNoValue, PassToMount},
+    {"fsname", Rule::kValue, SetFsname},
+    {"subtype", Rule::kValue, SetSubtype},
+    {"rw", Rule::kNoValue, SetReadOnly},
+    {"ro", Rule::kNoValue, SetReadOnly},
+    {"suid", Rule::kNoValue, PassToMount},
+    {"nosuid", Rule::kNoValue, PassToMount},
+    {"dev", Rule::kNoValue, PassToMount},
+    {"nodev", Rule::kNoValue, PassToMount},
+    {"exec", Rule::kNoValue, PassToMount},
+    {"noexec", Rule::kNoValue, PassToMount},
+    {"sync", Rule::kNoValue, PassToMount},
+    {"async", Rule::kNoValue, PassToMount},
+    {"dirsync", Rule::kNoValue, PassToMount},
+    {"atime", Rule::kNoValue, PassToMount},
+    {"noatime", Rule::kNoValue, PassToMount},
+    {"nodiratime", Rule::kNoValue, Ignore},
+    {"relatime", Rule::kNoValue, Ignore},
+    {"context", Rule::kValue, PassToMount},
+    {"fscontext", Rule::kValue, PassToMount},
+    {"defcontext", Rule::kValue, PassToMount},
+    {"rootcontext", Rule::kValue, PassToMount},
+    // What /etc/fstab holds for mount(8) and others.
+    {"defaults", Rule::kNoValue, Ignore},
+    {"auto", Rule::kNoValue, Ignore},
+    {"noauto", Rule::kNoValue, Ignore},
+    {"user", Rule::kOptionalValue, Ignore},
+    {"nouser", Rule::kNoValue, Ignore},
+    {"users", Rule::kNoValue, Ignore},
+    {"owner", Rule::kNoValue, Ignore},
+    {"group", Rule::kNoValue, Ignore},
+    {"nofail", Rule::kNoValue, Ignore},
+    {"_netdev", Rule::kNoValue, Ignore},
+    {"comment", Rule::kValue, Ignore},
+    // The daemon.
+    {"control", Rule::kValue, SetPath<&Options::control_path>},
+    {"foreground", Rule::kNoValue, SetBool<&Options::foreground>},
+    {"debug", Rule::kNoValue, SetDebug},
+    {"help", Rule::kNoValue, SetAction<Action::kHelp>},
+    {"version", Rule::kNoValue, SetAction<Action::kVersion>},
+};
+
+}  // namespace
+
+absl::Status ApplyOption(Draft& draft, absl::string_view prefix, absl::string_view text) {
+  const size_t equals = text.find('=');
+  const bool has_value = equals != absl::string_view::npos;
+  absl::string_view name = text.substr(0, equals);
+  const absl::string_view value = has_value ? text.substr(equals + 1) : "";
+  if (absl::StartsWithIgnoreCase(name, "x-")) return absl::OkStatus();  // other programs' notes in /etc/fstab
+  // AUFS writes br:DIR=MODE.
+  if (prefix == "-o " && absl::StartsWith(text, "br:")) return SetOnce<&Draft::branches>(draft, "br", text.substr(3));
+
+  const auto* rule = std::find_if(std::begin(kRules), std::end(kRules), [&](const Rule& r) { return r.name == name; });
+  if (rule == std::end(kRules)) {
+    return absl::InvalidArgumentError(absl::StrCat("unknown option ", prefix, text, "; see fusefs --help"));
+  }
+  if (rule->takes == Rule::kValue && !has_value) {
+    return absl::InvalidArgumentError(absl::StrCat("option ", prefix, name, " needs a value: ", prefix, name, "=..."));
+  }
+  if (rule->takes == Rule::kNoValue && has_value) {
+    return absl::InvalidArgumentError(absl::StrCat("option ", prefix, text, " takes no value; write ", prefix, name));
+  }
+  absl::Status status = rule->apply(draft, name, value);
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(prefix, status.message()));
+}
+
+}  // namespace acetate::fusefs
