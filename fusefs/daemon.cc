@@ -72,6 +72,7 @@ absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, Opene
 absl::StatusOr<SessionPtr> MakeSession(FuseContext* context) {
   std::vector<std::string> strings = SessionArguments(*context->options, /*privileged=*/geteuid() == 0);
   std::vector<char*> argv;
+  argv.reserve(strings.size());
   for (std::string& argument : strings) argv.push_back(argument.data());
   fuse_args args = FUSE_ARGS_INIT(static_cast<int>(argv.size()), argv.data());
   StderrCapture capture;

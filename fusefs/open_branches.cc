@@ -130,6 +130,7 @@ absl::Status CheckDisjoint(const std::vector<Place>& branches, const Place* work
   const Place& upper = branches.front();
   std::vector<const Place*> writable = {&upper};
   std::vector<const Place*> all;
+  all.reserve(branches.size() + 1);
   for (const Place& branch : branches) all.push_back(&branch);
   if (work != nullptr) {
     for (const Place& branch : branches) {

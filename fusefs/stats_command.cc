@@ -38,6 +38,7 @@ std::vector<std::string> ControlPaths(const MountInfo& mount) {
   dirs.push_back(absl::StrCat("/run/user/", owner, "/acetate"));
   dirs.push_back(absl::StrCat("/tmp/acetate-", owner));
   std::vector<std::string> paths;
+  paths.reserve(dirs.size());
   for (const std::string& dir : dirs) paths.push_back(ControlPath(dir, mount.major, mount.minor));
   return paths;
 }
