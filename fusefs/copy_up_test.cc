@@ -77,11 +77,11 @@ TEST_F(CopyUpTest, OwnXattrsAreInvisibleAndEscaped) {
   MakeDirs(*this / "lower/d");
   ASSERT_EQ(setxattr((*this / "lower/d").c_str(), "user.overlay.opaque", "y", 1, 0), 0);
   Start();
-  EXPECT_EQ(*fs_->ListXattr(Node("d")), "");
+  EXPECT_EQ(*fs_->ListXattr(Node("d"), Caller{}), "");
   EXPECT_EQ(fs_->GetXattr(Node("d"), "user.overlay.opaque", 8).error(), ENODATA);
   EXPECT_TRUE(fs_->SetXattr(Node("d"), "user.overlay.opaque", "mine", 0).ok());
   EXPECT_EQ(*fs_->GetXattr(Node("d"), "user.overlay.opaque", 8), "mine");
-  EXPECT_EQ(*fs_->ListXattr(Node("d")), std::string("user.overlay.opaque\0", 20));
+  EXPECT_EQ(*fs_->ListXattr(Node("d"), Caller{}), std::string("user.overlay.opaque\0", 20));
   char value[8];
   EXPECT_EQ(getxattr((*this / "upper/d").c_str(), "user.overlay.overlay.opaque", value, sizeof(value)), 4);
   EXPECT_LT(getxattr((*this / "upper/d").c_str(), "user.overlay.opaque", value, sizeof(value)), 0);

@@ -195,7 +195,7 @@ void GetXattr(fuse_req_t req, fuse_ino_t node, const char* key, size_t size) {
 void ListXattr(fuse_req_t req, fuse_ino_t node, size_t size) {
   UnionFs* fs = Begin(req, Opcode::kListxattr);
   if (ContextOf(req)->options->xattr_off) return Reply(req, Errno(ENOSYS));
-  ReplyXattr(req, fs->ListXattr(node), size);
+  ReplyXattr(req, fs->ListXattr(node, CallerOf(req)), size);
 }
 
 void SetXattr(fuse_req_t req, fuse_ino_t node, const char* key, const char* value, size_t size, int flags) {

@@ -71,6 +71,8 @@ ErrnoOr<Entry> UnionFs::EnterLocked(Dentry* dentry, mode_t type) {
 }
 
 ErrnoOr<Entry> UnionFs::MkNod(NodeId parent, const std::string& name, mode_t mode, dev_t device, const Caller& caller) {
+  // Whiteouts are made by removing (ovl_mknod() says EPERM too): by hand they would be names that cannot be seen.
+  if (S_ISCHR(mode) && device == 0) return Errno(EPERM);
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   // A regular file is created open: most are written next, and the mode may forbid to open it again.

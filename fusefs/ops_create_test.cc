@@ -30,6 +30,12 @@ TEST_F(CreateTest, NewNamesGoToTheUpper) {
   EXPECT_TRUE(WorkIsClean());
 }
 
+TEST_F(CreateTest, AWhiteoutIsNotMadeByHand) {
+  Start();
+  EXPECT_EQ(MkNod("", "w", S_IFCHR | 0600), EPERM);
+  EXPECT_EQ(Upper(), Strings{});
+}
+
 TEST_F(CreateTest, NameInUseIsRefusedWhereverItIs) {
   WriteFile(*this / "lower/a", "a");
   Start();

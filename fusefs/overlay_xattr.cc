@@ -39,10 +39,10 @@ std::string OverlayXattr::Escape(absl::string_view key) const {
   return absl::StrCat(escaped_, key.substr(prefix_.size()));
 }
 
-std::string OverlayXattr::Visible(absl::string_view stored_list) const {
+std::string OverlayXattr::Visible(absl::string_view stored_list, bool trusted) const {
   std::string list;
   for (absl::string_view key : absl::StrSplit(stored_list, '\0', absl::SkipEmpty())) {
-    if (IsOwn(key)) continue;
+    if (IsOwn(key) || (!trusted && absl::StartsWith(key, "trusted."))) continue;
     if (absl::StartsWith(key, escaped_)) {
       absl::StrAppend(&list, prefix_, key.substr(escaped_.size()));
     } else {

@@ -33,7 +33,8 @@ class OverlayXattr {
   // The stored name of what an application calls `key`.
   std::string Escape(absl::string_view key) const;
   // The names that an application sees of a branch's list; both are NUL-ended names in a row.
-  std::string Visible(absl::string_view stored_list) const;
+  // Without `trusted`, those of the "trusted." namespace are left out.
+  std::string Visible(absl::string_view stored_list, bool trusted) const;
   // The stored names of a list that copy-up carries over: all but our own, escaped ones included.
   std::vector<std::string> ToCopy(absl::string_view stored_list) const;
 

@@ -87,7 +87,7 @@ class UnionFs {
   ErrnoOr<std::string> ReadLink(NodeId node);
   // `size` 0 asks for the length; ERANGE when it does not suffice.
   ErrnoOr<std::string> GetXattr(NodeId node, const std::string& key, size_t size);
-  ErrnoOr<std::string> ListXattr(NodeId node);
+  ErrnoOr<std::string> ListXattr(NodeId node, const Caller& caller);
   Errno SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags);
   Errno RemoveXattr(NodeId node, const std::string& key);
 

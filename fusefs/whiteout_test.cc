@@ -78,8 +78,14 @@ TEST_F(WhiteoutTest, XattrNamesAreEscapedAndBack) {
   EXPECT_EQ(xattrs_.Escape("user.overlay.x"), "user.overlay.overlay.x");
   EXPECT_EQ(xattrs_.Escape("user.x"), "user.x");
   std::string stored("user.overlay.opaque\0user.overlay.overlay.x\0user.y\0", 51);
-  EXPECT_EQ(xattrs_.Visible(stored), std::string("user.overlay.x\0user.y\0", 22));
+  EXPECT_EQ(xattrs_.Visible(stored, true), std::string("user.overlay.x\0user.y\0", 22));
   EXPECT_EQ(xattrs_.ToCopy(stored), (std::vector<std::string>{"user.overlay.overlay.x", "user.y"}));
+}
+
+TEST_F(WhiteoutTest, TrustedNamesAreForAdministrators) {
+  const std::string stored("trusted.a\0user.y\0", 17);
+  EXPECT_EQ(xattrs_.Visible(stored, true), stored);
+  EXPECT_EQ(xattrs_.Visible(stored, false), std::string("user.y\0", 7));
 }
 
 }  // namespace
