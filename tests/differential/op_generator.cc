@@ -206,8 +206,7 @@ Op OpGenerator::SlotOp() {
       op.mode = random_.Pick(FileModes());
       break;
     case OpKind::kFchown:
-      op.uid = random_.Percent(30) ? -1 : random_.Pick(Owners());
-      op.gid = random_.Percent(30) ? -1 : random_.Pick(Groups());
+      SetOwner(op);
       break;
     case OpKind::kFutimens:
       SetTimes(op);
@@ -283,6 +282,13 @@ void OpGenerator::SetTimes(Op& op) {
   op.mtime_ns = random_.Below(1000000000);
 }
 
+// Not both -1: then all that chown does is to clear setgid bits, see Describer::Stat.
+void OpGenerator::SetOwner(Op& op) {
+  const uint64_t die = random_.Below(100);
+  op.uid = die < 25 ? -1 : random_.Pick(Owners());
+  op.gid = die >= 75 ? -1 : random_.Pick(Groups());
+}
+
 Op OpGenerator::AttributeOp() {
   static const std::vector<OpKind> kKinds = {OpKind::kTruncate, OpKind::kChmod,   OpKind::kChmod,
                                              OpKind::kChown,    OpKind::kUtimens, OpKind::kUtimens};
@@ -298,8 +304,7 @@ Op OpGenerator::AttributeOp() {
       op.mode = random_.Percent(50) ? random_.Pick(FileModes()) : random_.Pick(DirectoryModes());
       break;
     case OpKind::kChown:
-      op.uid = random_.Percent(30) ? -1 : random_.Pick(Owners());
-      op.gid = random_.Percent(30) ? -1 : random_.Pick(Groups());
+      SetOwner(op);
       op.flags = random_.Percent(60) ? AT_SYMLINK_NOFOLLOW : 0;
       break;
     default:

@@ -40,6 +40,7 @@ class OpGenerator {
   Op LookOp();
   Op SceneOp();
   void SetTimes(Op& op);
+  void SetOwner(Op& op);
 
   Random& random_;
   int steps_ = 0;

@@ -1,0 +1,200 @@
+// Modes, owners and what they forbid or allow.
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <functional>
+
+#include "tests/conformance/scene.h"
+
+namespace acetate::conformance {
+namespace {
+
+constexpr uid_t kAlice = 2001;
+constexpr uid_t kBob = 2002;
+
+class PermissionScene : public SceneTest {
+ protected:
+  void TearDown() override {
+    umask(022);
+    SceneTest::TearDown();
+  }
+
+  // Mounts for all users; only root of the machine can be others, so others skip the scene.
+  void MountForAll() {
+    options_.mount_options = {"allow_other"};
+    ASSERT_EQ(chmod(dir_.path().c_str(), 0755), 0);
+    Mount();
+    ASSERT_EQ(chdir(options_.mountpoint.c_str()), 0);
+  }
+
+  // What `act` returns (an errno) when a process of `uid` does it; its working directory is the mount.
+  int As(uid_t uid, const std::function<int()>& act) {
+    const pid_t child = fork();
+    if (child == 0) {
+      if (setgroups(0, nullptr) != 0 || setgid(uid) != 0 || setuid(uid) != 0) _exit(255);
+      _exit(act());
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WEXITSTATUS(status);
+  }
+
+  mode_t ModeOf(const std::string& name) { return StatOf(Union(name)).st_mode & 07777; }
+};
+
+class OtherUsersScene : public PermissionScene {
+ protected:
+  void SetUp() override {
+    if (!IsMachineRoot()) GTEST_SKIP() << "acting as other users needs root";
+  }
+  void TearDown() override {
+    EXPECT_EQ(chdir("/"), 0);
+    PermissionScene::TearDown();
+  }
+};
+
+TEST_F(PermissionScene, TheUmaskIsAppliedOnce) {
+  Mount();
+  umask(027);
+  Open(Union("file"), O_WRONLY | O_CREAT, 0666);
+  ASSERT_EQ(mkdir(Union("dir").c_str(), 0777), 0);
+  ASSERT_EQ(mkfifo(Union("fifo").c_str(), 0666), 0);
+  umask(0);
+  Open(Union("open"), O_WRONLY | O_CREAT, 0666);
+  EXPECT_EQ(ModeOf("file"), 0640u);
+  EXPECT_EQ(ModeOf("dir"), 0750u);
+  EXPECT_EQ(ModeOf("fifo"), 0640u);
+  EXPECT_EQ(ModeOf("open"), 0666u);
+}
+
+TEST_F(PermissionScene, AFileCreatedReadOnlyIsWritableThroughTheFdThatMadeIt) {
+  Mount();
+  UniqueFd fd = Open(Union("a"), O_RDWR | O_CREAT | O_EXCL, 0444);
+  EXPECT_EQ(write(fd.get(), "text", 4), 4);
+  // Also when the daemon had to close its own fd in between.
+  for (int i = 0; i < 2000; ++i) WriteFile(Union("other" + std::to_string(i)), "x");
+  EXPECT_EQ(write(fd.get(), "more", 4), 4);
+  EXPECT_EQ(ftruncate(fd.get(), 6), 0);
+  EXPECT_EQ(ReadFile(Union("a")), "textmo");
+}
+
+TEST_F(PermissionScene, AnOpenFileStaysUsableWhenItsModeForbidsIt) {
+  WriteFile(Lower("a"), "text");
+  Mount();
+  UniqueFd fd = Open(Union("a"), O_RDWR);
+  ASSERT_EQ(fchmod(fd.get(), 0), 0);
+  EXPECT_EQ(ReadAll(fd), "text");
+  EXPECT_EQ(pwrite(fd.get(), "T", 1, 0), 1);
+  EXPECT_EQ(ReadAll(fd), "Text");
+}
+
+TEST_F(PermissionScene, AnOwnFileThatNobodyMayReadCanBeOpenedUp) {
+  WriteFile(Lower("a"), "text", 0000);
+  MakeDirs(Lower("d/e"));
+  ASSERT_EQ(chmod(Lower("d").c_str(), 0500), 0);
+  Mount();
+  ASSERT_EQ(Error(chmod(Union("a").c_str(), 0644)), 0);
+  EXPECT_EQ(ReadFile(Union("a")), "text");
+  ASSERT_EQ(Error(chmod(Union("d/e").c_str(), 0700)), 0) << "below a directory that its owner may not write";
+  EXPECT_EQ(ModeOf("d"), 0500u);
+  ASSERT_EQ(chmod(Union("d").c_str(), 0700), 0);
+  ASSERT_EQ(chmod(Lower("d").c_str(), 0700), 0);
+}
+
+TEST_F(PermissionScene, SetgidDirectoriesHandTheirGroupDown) {
+  MakeDirs(Lower("d"));
+  if (IsMachineRoot()) {
+    ASSERT_EQ(chown(Lower("d").c_str(), 0, 3000), 0);
+  }
+  ASSERT_EQ(chmod(Lower("d").c_str(), 02775), 0);
+  WriteFile(Lower("d/gone"), "");
+  const gid_t group = StatOf(Lower("d")).st_gid;
+  Mount();
+  ASSERT_EQ(mkdir(Union("d/sub").c_str(), 0755), 0);
+  Open(Union("d/file"), O_WRONLY | O_CREAT);
+  ASSERT_EQ(unlink(Union("d/gone").c_str()), 0);
+  ASSERT_EQ(mkdir(Union("d/gone").c_str(), 0755), 0);
+  EXPECT_EQ(StatOf(Union("d/sub")).st_gid, group);
+  EXPECT_EQ(ModeOf("d/sub"), 02755u);
+  EXPECT_EQ(StatOf(Union("d/file")).st_gid, group);
+  EXPECT_EQ(StatOf(Union("d/gone")).st_gid, group) << "made in the work directory, over a whiteout";
+  EXPECT_EQ(ModeOf("d/gone"), 02755u);
+}
+
+TEST_F(OtherUsersScene, ModesForbidAndAllow) {
+  WriteFile(Lower("secret"), "s", 0600);
+  WriteFile(Lower("public"), "p", 0644);
+  MakeDirs(Lower("open"));
+  ASSERT_EQ(chmod(Lower("open").c_str(), 0777), 0);
+  MountForAll();
+  EXPECT_EQ(As(kAlice, [] { return Error(open("secret", O_RDONLY)); }), EACCES);
+  EXPECT_EQ(As(kAlice, [] { return Error(open("public", O_RDONLY)); }), 0);
+  EXPECT_EQ(As(kAlice, [] { return Error(open("public", O_WRONLY)); }), EACCES);
+  EXPECT_EQ(As(kAlice, [] { return Error(unlink("public")); }), EACCES);
+  EXPECT_EQ(As(kAlice, [] { return Error(chmod("public", 0777)); }), EPERM);
+  EXPECT_EQ(As(kAlice, [] { return Error(open("open/new", O_WRONLY | O_CREAT, 0600)); }), 0);
+  EXPECT_EQ(StatOf(Upper("open/new")).st_uid, kAlice);
+  EXPECT_EQ(StatOf(Upper("open/new")).st_gid, kAlice);
+}
+
+TEST_F(OtherUsersScene, StickyDirectoriesGuardTheirNames) {
+  MakeDirs(Lower("tmp"));
+  ASSERT_EQ(chmod(Lower("tmp").c_str(), 01777), 0);
+  WriteFile(Lower("tmp/alices"), "a");
+  ASSERT_EQ(chown(Lower("tmp/alices").c_str(), kAlice, kAlice), 0);
+  MountForAll();
+  EXPECT_EQ(As(kBob, [] { return Error(unlink("tmp/alices")); }), EPERM);
+  EXPECT_EQ(As(kBob, [] { return Error(rename("tmp/alices", "tmp/bobs")); }), EPERM);
+  EXPECT_EQ(As(kAlice, [] { return Error(unlink("tmp/alices")); }), 0);
+}
+
+TEST_F(OtherUsersScene, WritingClearsSetIdBits) {
+  WriteFile(Lower("program"), "p", 06777);
+  WriteFile(Lower("by-root"), "p", 06777);
+  MountForAll();
+  ASSERT_EQ(As(kAlice, [] { return write(open("program", O_WRONLY), "x", 1) == 1 ? 0 : errno; }), 0);
+  EXPECT_EQ(ModeOf("program"), 0777u);
+  ASSERT_EQ(write(Open(Union("by-root"), O_WRONLY).get(), "x", 1), 1);
+  EXPECT_EQ(ModeOf("by-root"), 06777u) << "root may";
+}
+
+TEST_F(OtherUsersScene, ChangingTheOwnerClearsSetIdBits) {
+  WriteFile(Lower("program"), "p", 06755);
+  MountForAll();
+  ASSERT_EQ(chown("program", kAlice, kAlice), 0);
+  EXPECT_EQ(ModeOf("program"), 0755u);
+}
+
+TEST_F(OtherUsersScene, CapabilitiesAreKeptAtCopyUpAndClearedByAWrite) {
+  const unsigned char value[20] = {0x01, 0, 0, 0x02, 0, 0x20};  // cap_net_raw+ep
+  WriteFile(Lower("program"), "p", 0777);
+  ASSERT_EQ(setxattr(Lower("program").c_str(), "security.capability", value, sizeof(value), 0), 0);
+  MountForAll();
+  ASSERT_EQ(chmod("program", 0755), 0);
+  char read_back[32];
+  EXPECT_EQ(getxattr(Upper("program").c_str(), "security.capability", read_back, sizeof(read_back)), 20);
+  ASSERT_EQ(write(Open("program", O_WRONLY).get(), "x", 1), 1);
+  EXPECT_EQ(Error(getxattr("program", "security.capability", read_back, sizeof(read_back))), ENODATA);
+}
+
+TEST_F(OtherUsersScene, TrustedXattrsAreListedToRootOnly) {
+  WriteFile(Lower("a"), "a");
+  ASSERT_EQ(setxattr(Lower("a").c_str(), "trusted.a", "t", 1, 0), 0);
+  MountForAll();
+  char names[64];
+  EXPECT_EQ(listxattr("a", names, sizeof(names)), 10);
+  EXPECT_EQ(As(kAlice,
+               [] {
+                 char list[64];
+                 return static_cast<int>(listxattr("a", list, sizeof(list)));
+               }),
+            0);
+}
+
+}  // namespace
+}  // namespace acetate::conformance
