@@ -29,9 +29,7 @@ options:
   dotwh              .wh.NAME files in the layers of lowerdir count as whiteouts
   whiteouts=HOW      write whiteouts as char (device 0/0), xattr, or auto: char where it is permitted
   userxattr[=auto]   keep overlay xattrs under user. instead of trusted.; auto (the default): when not privileged
-  redirect_dir=off, metacopy=off, index=off
-                     do not write redirects, metadata-only copies, the index of hard links
-  xattr=off          no extended attributes for applications; noacl: no ACLs
+  xattr=off          no extended attributes for applications
   volatile           answer fsync at once; a crash of the machine may lose the writable layer
   timeout=SECONDS    how long the kernel may keep names and attributes (default: until the mount ends)
   writeback          let the kernel collect writes before it sends them

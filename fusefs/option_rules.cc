@@ -107,13 +107,8 @@ absl::Status SetWhiteouts(Draft& draft, absl::string_view name, absl::string_vie
   return absl::OkStatus();
 }
 
-absl::Status SetRedirectDir(Draft& draft, absl::string_view name, absl::string_view value) {
-  // Redirects that are there are always followed, which is what overlayfs's "follow" says.
-  if (value == "follow" || value == "nofollow") {
-    draft.line.options.redirect_dir = false;
-    return absl::OkStatus();
-  }
-  return SetBool<&Options::redirect_dir>(draft, name, value);
+absl::Status IgnoreRedirectDir(Draft& draft, absl::string_view name, absl::string_view value) {
+  return value == "follow" || value == "nofollow" ? absl::OkStatus() : IgnoreBool(draft, name, value);
 }
 
 absl::Status SetXino(Draft& draft, absl::string_view name, absl::string_view value) {
@@ -184,12 +179,8 @@ constexpr Rule kRules[] = {
     {"dotwh", Rule::kOptionalValue, SetDotWh},
     {"userxattr", Rule::kOptionalValue, SetXattrNamespace},
     {"whiteouts", Rule::kValue, SetWhiteouts},
-    {"redirect_dir", Rule::kValue, SetRedirectDir},
-    {"metacopy", Rule::kValue, SetBool<&Options::metacopy>},
-    {"index", Rule::kValue, SetBool<&Options::index>},
     {"xattr", Rule::kValue, SetBool<&Options::xattr_off, true>},
     {"noxattrs", Rule::kValue, SetBool<&Options::xattr_off>},
-    {"noacl", Rule::kNoValue, SetBool<&Options::acl, true>},
     {"volatile", Rule::kNoValue, SetBool<&Options::skip_sync>},
     {"fsync", Rule::kValue, SetFsync},
     {"uidmapping", Rule::kValue, NotSupported},
@@ -206,6 +197,11 @@ constexpr Rule kRules[] = {
     {"threaded", Rule::kValue, IgnoreBool},
     {"default_permissions", Rule::kNoValue, Ignore},
     {"nonempty", Rule::kNoValue, Ignore},
+    // Without effect: what they would turn on is not written yet.
+    {"redirect_dir", Rule::kValue, IgnoreRedirectDir},
+    {"metacopy", Rule::kValue, IgnoreBool},
+    {"index", Rule::kValue, IgnoreBool},
+    {"noacl", Rule::kNoValue, Ignore},
     // The FUSE connection.
     {"timeout", Rule::kValue, SetTimeout},
     {"writeback", Rule::kOptionalValue, SetBool<&Options::writeback>},

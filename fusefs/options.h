@@ -43,12 +43,8 @@ struct Options {
   // The union.
   XattrNamespace xattr_namespace = XattrNamespace::kAuto;
   WhiteoutEncoding write_whiteouts = WhiteoutEncoding::kAuto;
-  bool redirect_dir = true;  // renaming a directory with lower content leaves a redirect; else EXDEV
-  bool metacopy = true;      // chmod, chown and utimes of a lower file copy metadata only
-  bool index = true;         // hard links of lower files stay one file
-  bool xattr_off = false;    // applications see no xattrs: GETXATTR is answered ENOSYS
-  bool acl = true;           // POSIX ACLs are negotiated with the kernel
-  bool skip_sync = false;    // fsync and its like succeed at once (volatile, fsync=0)
+  bool xattr_off = false;  // applications see no xattrs: GETXATTR is answered ENOSYS
+  bool skip_sync = false;  // fsync and its like succeed at once (volatile, fsync=0)
 
   // The FUSE connection. 0 means that libfuse and the kernel choose.
   double timeout = 1e9;  // seconds the kernel may keep entries and attributes

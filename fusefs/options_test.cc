@@ -139,11 +139,6 @@ TEST(OptionsTest, Values) {
   EXPECT_EQ(ParseOption("userxattr=auto").xattr_namespace, XattrNamespace::kAuto);
   EXPECT_EQ(ParseOption("whiteouts=xattr").write_whiteouts, WhiteoutEncoding::kXattr);
   EXPECT_EQ(ParseOption("whiteouts=char").write_whiteouts, WhiteoutEncoding::kCharDevice);
-  EXPECT_FALSE(ParseOption("redirect_dir=off").redirect_dir);
-  EXPECT_FALSE(ParseOption("redirect_dir=nofollow").redirect_dir);
-  EXPECT_FALSE(ParseOption("metacopy=off").metacopy);
-  EXPECT_FALSE(ParseOption("index=off").index);
-  EXPECT_FALSE(ParseOption("noacl").acl);
   EXPECT_TRUE(ParseOption("fsync=0").skip_sync);
   EXPECT_FALSE(ParseOption("fsync=1").skip_sync);
   EXPECT_TRUE(ParseOption("writeback").writeback);
