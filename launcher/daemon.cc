@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errno_or.h"
 #include "common/syscalls.h"
+#include "launcher/arguments.h"
 #include "launcher/files.h"
 
 namespace acetate::launcher {
@@ -65,9 +66,7 @@ absl::StatusOr<std::string> FindFusefs() {
 absl::StatusOr<Daemon> StartFusefs(const std::vector<std::string>& words, UniqueFd device, const sigset_t& mask) {
   std::vector<std::string> arguments = words;
   arguments.push_back(absl::StrCat("/dev/fd/", kDeviceFd));
-  std::vector<char*> argv;
-  for (std::string& word : arguments) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  std::vector<char*> argv = ArgumentPointers(arguments);
 
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoToStatus(Errno::Last(), "make a pipe");

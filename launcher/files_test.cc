@@ -79,11 +79,12 @@ TEST(FilesTest, FindProgramTakesTheFirstThatCanBeExecuted) {
   MakeDirs(dir / "c");
   WriteFile(dir / "b/tool", "", 0644);
   WriteFile(dir / "c/tool", "", 0755);
-  std::string old_path = getenv("PATH");
+  const char* old_path = getenv("PATH");
+  std::string saved = old_path != nullptr ? old_path : "";
   setenv("PATH", (dir / "a:" + (dir / "b:") + (dir / "c")).c_str(), 1);
   EXPECT_EQ(FindProgram("tool"), dir / "c/tool");
   EXPECT_EQ(FindProgram("none"), "");
-  setenv("PATH", old_path.c_str(), 1);
+  setenv("PATH", saved.c_str(), 1);
 }
 
 }  // namespace

@@ -12,15 +12,15 @@ using ::testing::Not;
 
 const char* const kEnviron[] = {"HOME=/home/me", "TERM=dumb", nullptr};
 
-absl::StatusOr<CommandLine> Parse(std::vector<std::string> words) { return ParseCommandLine(words, kEnviron); }
+absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& words) { return ParseCommandLine(words, kEnviron); }
 
-Spec MustParse(std::vector<std::string> words) {
-  absl::StatusOr<CommandLine> line = Parse(std::move(words));
+Spec MustParse(const std::vector<std::string>& words) {
+  absl::StatusOr<CommandLine> line = Parse(words);
   EXPECT_TRUE(line.ok()) << line.status();
   return line.ok() ? line->spec : Spec();
 }
 
-std::string ErrorOf(std::vector<std::string> words) { return std::string(Parse(std::move(words)).status().message()); }
+std::string ErrorOf(const std::vector<std::string>& words) { return std::string(Parse(words).status().message()); }
 
 TEST(FlagsTest, FirstWordThatIsNoFlagBeginsTheCommand) {
   Spec spec = MustParse({"--image", "d", "ls", "--rm", "-e", "x"});

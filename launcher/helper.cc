@@ -62,8 +62,9 @@ class HelperSteps {
     if (error.ok()) error = sys::FsConfigCreate(fs->get());
     if (!error.ok()) return Named(error);
     ErrnoOr<UniqueFd> mount = sys::FsMount(fs->get(), 0);
-    if (mount.ok()) union_ = *std::move(mount);
-    return Named(mount.error());
+    if (!mount.ok()) return Named(mount.error());
+    union_ = *std::move(mount);
+    return absl::OkStatus();
   }
 
   absl::Status Do(const StartDaemon& action) {

@@ -93,8 +93,9 @@ class HostSteps {
 
   absl::Status Open(const std::string& path, int flags, UniqueFd* target) {
     ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, path.c_str(), flags);
-    if (fd.ok()) *target = *std::move(fd);
-    return Named(fd.error());
+    if (!fd.ok()) return Named(fd.error());
+    *target = *std::move(fd);
+    return absl::OkStatus();
   }
 
   // The error of the present step.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/errno_or.h"
+#include "launcher/arguments.h"
 #include "launcher/capabilities.h"
 #include "launcher/files.h"
 
@@ -79,9 +80,7 @@ absl::Status StartMapper(const std::string& program, pid_t pid, const std::vecto
   for (const IdRange& range : ranges) {
     for (uint32_t number : {range.inside, range.outside, range.count}) words.push_back(absl::StrCat(number));
   }
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  std::vector<char*> argv = ArgumentPointers(words);
   int error = posix_spawn(child, program.c_str(), nullptr, nullptr, argv.data(), environ);
   return error == 0 ? absl::OkStatus() : ErrnoToStatus(Errno(error), absl::StrCat("start ", program));
 }

@@ -19,6 +19,7 @@
 #include <cstring>
 
 #include "common/syscalls.h"
+#include "launcher/arguments.h"
 #include "launcher/capabilities.h"
 #include "launcher/files.h"
 #include "launcher/passwd.h"
@@ -29,14 +30,6 @@ namespace {
 
 // A passwd file beyond this is no passwd file.
 constexpr size_t kLargestImageFile = 1 << 20;
-
-std::vector<char*> Pointers(const std::vector<std::string>& words) {
-  std::vector<char*> pointers;
-  // execve(2) does not write to its arguments, whatever its type says.
-  for (const std::string& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 }  // namespace
 
@@ -56,8 +49,8 @@ Init::Init(const Plan& plan, UniqueFd union_mount, std::vector<UniqueFd> cgroups
       mask_(mask),
       sources_(plan.container.size()),
       mounter_(union_.get()),
-      argv_(Pointers(plan.spec.command)),
-      envp_(Pointers(plan.environment)),
+      argv_(ArgumentPointers(plan.spec.command)),
+      envp_(ArgumentPointers(plan.environment)),
       home_("HOME=" + plan.home) {
   home_.reserve(PATH_MAX);
   envp_.insert(envp_.begin(), home_.data());

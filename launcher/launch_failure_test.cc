@@ -136,6 +136,11 @@ TEST_F(FailureTest, FuseDeviceForbidden) {
   ExpectFailure(result, 125, "/dev/fuse: Permission denied; allow it with chmod 0666 /dev/fuse");
 }
 
+TEST_F(FailureTest, ProcPartlyCovered) {
+  ExpectFailure(Inside("mount -t tmpfs none /proc/tty; exec \"$@\""), 125,
+                "mount proc on /proc: Operation not permitted; a container around this one covers parts");
+}
+
 TEST_F(FailureTest, NewuidmapMissing) {
   host_->environment()["PATH"] = "/nowhere";
   ExpectFailure(host_->Run({}, {"true"}), 125, "newuidmap is not in your PATH; install the package uidmap");

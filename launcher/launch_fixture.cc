@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/temp_dir.h"
+#include "launcher/arguments.h"
 #include "launcher/files.h"
 
 namespace acetate::launcher {
@@ -148,12 +149,10 @@ Result LaunchFixture::Shell(const std::vector<std::string>& flags, const std::st
 
 Running LaunchFixture::Start(const std::vector<std::string>& words) {
   std::vector<std::string> settings;
+  settings.reserve(environment_.size());
   for (const auto& [name, value] : environment_) settings.push_back(absl::StrCat(name, "=", value));
-  std::vector<char*> argv, envp;
-  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-  for (std::string& setting : settings) envp.push_back(setting.data());
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
+  std::vector<char*> argv = ArgumentPointers(words);
+  std::vector<char*> envp = ArgumentPointers(settings);
 
   Running running;
   UniqueFd out, err;

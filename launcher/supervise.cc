@@ -212,7 +212,12 @@ class Supervisor {
     std::string detail(report_.detail, strnlen(report_.detail, sizeof(report_.detail)));
     if (!detail.empty()) return detail;
     std::string what = report_.step < plan_.container.size() ? plan_.container[report_.step].what : "start";
-    return absl::StrCat(what, ": ", strerrordesc_np(report_.error));
+    // mount_too_revealing() of the kernel: a new /proc or /sys may not show what is covered in the present one.
+    bool covered = report_.error == EPERM && report_.step < plan_.container.size() &&
+                   std::holds_alternative<MountFilesystem>(plan_.container[report_.step].action);
+    return absl::StrCat(
+        what, ": ", strerrordesc_np(report_.error),
+        covered ? "; a container around this one covers parts of its /proc or /sys: start it without" : "");
   }
 
   const Plan& plan_;
