@@ -76,8 +76,8 @@ absl::Status CheckWritable(const Place& place) {
 }
 
 // Finds which of a set of directories holds another one, by walking up through "..", so that symlinks and the spelling
-// of paths do not matter. As in overlayfs, a filesystem mounted below a layer is no part of it: `lowerdir=/` goes with
-// an upper on a tmpfs. Directories once found to lie in none are remembered: siblings cost one step.
+// of paths do not matter. As overlayfs does, only within one filesystem: `lowerdir=/` goes with an upper on a tmpfs.
+// Directories once found to lie in none are remembered: siblings cost one step.
 class AncestorFinder {
  public:
   explicit AncestorFinder(const std::vector<const Place*>& ancestors) {

@@ -154,7 +154,7 @@ TEST_F(OpenBranchesTest, WorkOnAnotherFilesystemOrMount) {
   ASSERT_EQ(umount((temp_ / "upper").c_str()), 0);
 }
 
-TEST_F(OpenBranchesTest, AFilesystemMountedBelowALayerIsNoPartOfIt) {
+TEST_F(OpenBranchesTest, AnUpperOnAFilesystemMountedBelowALayer) {
   if (geteuid() != 0) GTEST_SKIP() << "mounts a tmpfs, which needs root";
   MakeDirs(temp_ / "a/mnt");
   ASSERT_EQ(mount("tmpfs", (temp_ / "a/mnt").c_str(), "tmpfs", 0, nullptr), 0);
