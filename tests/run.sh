@@ -69,14 +69,31 @@ if ! bazel build "${bazel_flags[@]}" "${patterns[@]}"; then
   finish
 fi
 
+# Checks that the fusefs just tested was built with libfuse version $1.
+check_libfuse() {
+  local built
+  [[ -x bazel-bin/fusefs/fusefs ]] || return 0
+  built="$(bazel-bin/fusefs/fusefs --version | awk '$1 == "libfuse" {print $2}')"
+  if [[ $built == "$1" ]]; then
+    count 1 0
+  else
+    warn "fusefs was built with libfuse $built, not $1"
+    count 0 1
+  fi
+}
+
+prefix="$(sed -n 's/.*ACETATE_LIBFUSE_PREFIX=//p' .bazelrc.local)"
+system_libfuse="$(pkg-config --modversion fuse3)"
+
 step "testing"
 run_tests //...
+if [[ -n $prefix ]]; then check_libfuse "${prefix##*-}"; else check_libfuse "$system_libfuse"; fi
 
 # The system's libfuse is what a user without a newer one gets.
-if grep -q 'ACETATE_LIBFUSE_PREFIX=.' .bazelrc.local; then
+if [[ -n $prefix ]]; then
   step "testing fusefs with the system's libfuse"
-  run_tests '(//fusefs/... union //tests/fixture/... union //tests/budget/... union //tests/differential/...)' \
-    --repo_env=ACETATE_LIBFUSE_PREFIX=
+  run_tests '((//fusefs/... union //tests/...) except //tests/e2e:container_test)' --repo_env=ACETATE_LIBFUSE_PREFIX=
+  check_libfuse "$system_libfuse"
 fi
 
 step "testing with the address and undefined behaviour sanitizers"

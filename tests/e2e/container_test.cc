@@ -79,6 +79,56 @@ TEST_F(ContainerTest, PerlAndAptRun) {
   EXPECT_EQ(apt.out.substr(0, 4), "apt ") << apt;
 }
 
+// dpkg unpacks beside, links a backup, syncs, renames over, and rewrites its database, all of it on the union.
+TEST_F(ContainerTest, DpkgInstallsUpgradesAndRemovesAPackage) {
+  const CommandResult result = host_.Shell(debian_, R"(
+    cd /root
+    build() {
+      mkdir -p p/DEBIAN p/usr/share/demo p/etc
+      printf 'Package: demo\nVersion: %s\nArchitecture: all\nMaintainer: N\nDescription: d\n' "$1" >p/DEBIAN/control
+      printf '/etc/demo.conf\n' >p/DEBIAN/conffiles
+      echo "$1" >p/etc/demo.conf
+      for i in $(seq 50); do echo "$1 $i" >p/usr/share/demo/$i; done
+      ln -sf 1 p/usr/share/demo/link
+      dpkg-deb --build p demo_$1.deb >/dev/null
+    }
+    build 1
+    build 2
+    dpkg -i demo_1.deb >/dev/null
+    cat /usr/share/demo/50 /etc/demo.conf
+    dpkg -i demo_2.deb >/dev/null
+    cat /usr/share/demo/link /etc/demo.conf
+    dpkg --verify
+    # A package of the image, so that files of a lower layer are removed as well.
+    dpkg --purge --force-all mount >/dev/null 2>&1
+    ls /bin/mount 2>&1 || true
+    dpkg --purge demo >/dev/null
+    ls /usr/share/demo 2>&1 || true
+    dpkg --audit
+  )");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.out,
+            "1 50\n1\n2 1\n2\n"
+            "ls: cannot access '/bin/mount': No such file or directory\n"
+            "ls: cannot access '/usr/share/demo': No such file or directory\n")
+      << result;
+}
+
+TEST_F(ContainerTest, ATreeIsCopiedComparedMovedAndRemoved) {
+  const CommandResult result = host_.Shell(debian_, R"(
+    cp -a /usr/share/zoneinfo /root/copy
+    diff -r --no-dereference /usr/share/zoneinfo /root/copy
+    mv /usr/share/zoneinfo /usr/moved
+    diff -r --no-dereference /usr/moved /root/copy
+    tar -C /root -cf - copy | tar -C /tmp -xf -
+    diff -r --no-dereference /tmp/copy /usr/moved
+    rm -rf /usr/moved /root/copy /tmp/copy
+    ls /usr/moved /root/copy /tmp/copy 2>/dev/null || echo gone
+  )");
+  EXPECT_EQ(result.status, 0) << result;
+  EXPECT_EQ(result.out, "gone\n") << result;
+}
+
 TEST_F(ContainerTest, ACProgramIsCompiledAndRun) {
   const CommandResult result = host_.Shell(tools_, R"(
     cd /root
