@@ -21,7 +21,7 @@ UnionFs* Begin(fuse_req_t req, Opcode opcode) {
 
 Caller CallerOf(fuse_req_t req) {
   const fuse_ctx* ctx = fuse_req_ctx(req);
-  return {ctx->uid, ctx->gid};
+  return {ctx->uid, ctx->gid, ctx->umask};
 }
 
 // The replies. A reply that cannot be delivered, since the caller is gone or the filesystem unmounted, is nobody's.
@@ -210,7 +210,7 @@ void RemoveXattr(fuse_req_t req, fuse_ino_t node, const char* key) {
   Reply(req, fs->RemoveXattr(node, key));
 }
 
-// -- New names. The kernel has applied the umask.
+// -- New names. The umask comes along with the caller (DONT_MASK): a default ACL takes its place.
 
 void MkNod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   Reply(req, Begin(req, Opcode::kMknod)->MkNod(parent, name, mode, device, CallerOf(req)));
@@ -347,7 +347,8 @@ void Init(void* userdata, fuse_conn_info* connection) {
   // Setuid bits are cleared by the kernel, or with KILLPRIV_V2 by us where the request says so.
   const unsigned unwanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV;
   unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
-                    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS;
+                    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL |
+                    FUSE_CAP_DONT_MASK;
 #if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
   wanted |= FUSE_CAP_HANDLE_KILLPRIV_V2;
 #endif

@@ -13,6 +13,7 @@ namespace acetate::fusefs {
 struct Caller {
   uid_t uid = 0;
   gid_t gid = 0;
+  mode_t umask = 0;  // counts where a directory has no default ACL
 };
 
 class Identity {

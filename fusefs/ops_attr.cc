@@ -4,6 +4,7 @@
 
 #include <climits>
 
+#include "absl/strings/match.h"
 #include "fusefs/kill_suid.h"
 #include "fusefs/union_fs.h"
 
@@ -97,6 +98,8 @@ Errno UnionFs::RemoveXattr(NodeId node, const std::string& key) {
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   // Nothing is copied up to find that there is nothing to remove (ENODATA).
   ErrnoOr<size_t> old = where.branch->GetXattr(where.dirfd(), where.c_name(), stored.c_str(), nullptr, 0);
+  // Except an ACL, whose removal is the wish for plain mode bits (posix_acl_xattr_set()).
+  if (old.error() == ENODATA && absl::StartsWith(key, "system.posix_acl_")) return kOk;
   if (!old.ok()) return old.error();
   ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, kWhole));
   ACETATE_ASSIGN_OR_RETURN(where, Locate(inode));

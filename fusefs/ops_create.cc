@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
 
 #include <climits>
 
@@ -14,24 +15,48 @@
 
 namespace acetate::fusefs {
 
+namespace {
+
+constexpr char kDefaultAcl[] = "system.posix_acl_default";
+
+// The default ACL of a directory, as stored; "" where there is none or the filesystem has no ACLs.
+std::string DefaultAcl(const Branch& branch, int dirfd) {
+  char small[512];
+  ErrnoOr<size_t> size = branch.GetXattr(dirfd, "", kDefaultAcl, small, sizeof(small));
+  if (size.ok()) return std::string(small, *size);
+  if (!(size.error() == ERANGE)) return "";
+  std::string acl(XATTR_SIZE_MAX, '\0');
+  size = branch.GetXattr(dirfd, "", kDefaultAcl, acl.data(), acl.size());
+  acl.resize(size.ok() ? *size : 0);
+  return acl;
+}
+
+}  // namespace
+
 template <typename Make>
-ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool is_dir, bool inherits_gid,
+ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool is_dir, const Caller* heir,
                                        const Make& make) {
   if (name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
   Dentry* dentry = Find(dir, name);
   if (dentry != nullptr && !dentry->whiteout) return Errno(EEXIST);
   ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir->dir->upper.get()));
+  const std::string acl = heir != nullptr ? DefaultAcl(*upper_, fd->get()) : "";
+  const mode_t umask = heir != nullptr && acl.empty() ? heir->umask : 0;
   if (dentry == nullptr) {
-    ACETATE_RETURN_IF_ERROR(make(fd->get(), name.c_str()));
+    ACETATE_RETURN_IF_ERROR(make(fd->get(), name.c_str(), umask));
     return AddDentry(dir, name);
   }
 
   const std::string temp = work_->TempName();
-  ACETATE_RETURN_IF_ERROR(make(work_->fd(), temp.c_str()));
+  if (acl.empty()) {
+    ACETATE_RETURN_IF_ERROR(make(work_->fd(), temp.c_str(), umask));
+  } else {
+    ACETATE_RETURN_IF_ERROR(MakeUnderAclLocked(acl, temp, make));
+  }
   auto undo = absl::MakeCleanup([&] { work_->Remove(temp).IgnoreError(); });
   ACETATE_ASSIGN_OR_RETURN(struct stat parent, upper_->Stat(fd->get(), ""));
-  if (inherits_gid && (parent.st_mode & S_ISGID) != 0) {
+  if (heir != nullptr && (parent.st_mode & S_ISGID) != 0) {
     // What the directory would have given it, had it been made there.
     ACETATE_ASSIGN_OR_RETURN(struct stat made, upper_->Stat(work_->fd(), temp.c_str()));
     ACETATE_RETURN_IF_ERROR(upper_->Chown(work_->fd(), temp.c_str(), static_cast<uid_t>(-1), parent.st_gid));
@@ -50,6 +75,17 @@ ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool
   ACETATE_RETURN_IF_ERROR(upper_->Rename(work_->fd(), temp.c_str(), fd->get(), name.c_str(), 0));
   std::move(undo).Cancel();
   return dentry;
+}
+
+template <typename Make>
+Errno UnionFs::MakeUnderAclLocked(const std::string& acl, const std::string& temp, const Make& make) {
+  const std::string nursery = work_->TempName();
+  ACETATE_RETURN_IF_ERROR(upper_->MkDir(work_->fd(), nursery.c_str(), 0700));
+  auto remove = absl::MakeCleanup([&] { work_->Remove(nursery).IgnoreError(); });
+  ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_->fd(), nursery.c_str(), kDefaultAcl, acl.data(), acl.size(), 0));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, upper_->Open(work_->fd(), nursery.c_str(), O_PATH | O_DIRECTORY));
+  ACETATE_RETURN_IF_ERROR(make(fd.get(), temp.c_str(), 0));
+  return upper_->Rename(fd.get(), temp.c_str(), work_->fd(), temp.c_str(), 0);
 }
 
 ErrnoOr<Entry> UnionFs::EnterLocked(Dentry* dentry, mode_t type) {
@@ -77,15 +113,15 @@ ErrnoOr<Entry> UnionFs::MkNod(NodeId parent, const std::string& name, mode_t mod
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   // A regular file is created open: most are written next, and the mode may forbid to open it again.
   UniqueFd data;
-  auto make = [&](int dirfd, const char* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+  auto make = [&](int dirfd, const char* made, mode_t umask) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     CallerScope scope(identity_, caller);
-    if (!S_ISREG(mode)) return upper_->MkNod(dirfd, made, mode, device);
+    if (!S_ISREG(mode)) return upper_->MkNod(dirfd, made, mode & ~umask, device);
     ErrnoOr<UniqueFd> fd =
-        WithSpareFds([&] { return upper_->Open(dirfd, made, O_CREAT | O_EXCL | O_RDWR, mode & 07777); });
+        WithSpareFds([&] { return upper_->Open(dirfd, made, O_CREAT | O_EXCL | O_RDWR, mode & 07777 & ~umask); });
     if (fd.ok()) data = *std::move(fd);
     return fd.error();
   };
-  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, false, true, make));
+  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, false, &caller, make));
   ACETATE_ASSIGN_OR_RETURN(Entry entry, EnterLocked(dentry, mode));
   if (data.valid()) {
     data_fds_.Put(&dentry->inode->data, std::move(data));
@@ -97,11 +133,11 @@ ErrnoOr<Entry> UnionFs::MkNod(NodeId parent, const std::string& name, mode_t mod
 ErrnoOr<Entry> UnionFs::MkDir(NodeId parent, const std::string& name, mode_t mode, const Caller& caller) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
-  auto make = [&](int dirfd, const char* made) {
+  auto make = [&](int dirfd, const char* made, mode_t umask) {
     CallerScope scope(identity_, caller);
-    return upper_->MkDir(dirfd, made, mode & 07777);
+    return upper_->MkDir(dirfd, made, mode & 07777 & ~umask);
   };
-  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, true, true, make));
+  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, true, &caller, make));
   return EnterLocked(dentry, S_IFDIR);
 }
 
@@ -109,11 +145,11 @@ ErrnoOr<Entry> UnionFs::SymLink(const std::string& target, NodeId parent, const 
                                 const Caller& caller) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
-  auto make = [&](int dirfd, const char* made) {
+  auto make = [&](int dirfd, const char* made, mode_t) {
     CallerScope scope(identity_, caller);
     return upper_->SymLink(target.c_str(), dirfd, made);
   };
-  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, false, true, make));
+  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, false, &caller, make));
   return EnterLocked(dentry, S_IFLNK);
 }
 
@@ -123,11 +159,11 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   if (inode->is_dir()) return Errno(EPERM);
   ACETATE_RETURN_IF_ERROR(CopyUpFileLocked(inode, -1));
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(new_parent));
-  auto make = [&](int dirfd, const char* made) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
+  auto make = [&](int dirfd, const char* made, mode_t) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
     return upper_->Link(where.dirfd(), where.c_name(), dirfd, made);
   };
-  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, new_name, false, false, make));
+  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, new_name, false, nullptr, make));
   if (inode->upper_ino == 0) {
     // Names that are not in any listing yet must find this object when they are looked up.
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
@@ -145,6 +181,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
   ACETATE_ASSIGN_OR_RETURN(FdRef dir_fd, DirFd(dir->dir->upper.get()));
+  if (DefaultAcl(*upper_, dir_fd->get()).empty()) mode &= ~caller.umask;
   UniqueFd fd;
   {
     CallerScope scope(identity_, caller);

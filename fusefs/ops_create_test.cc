@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "fusefs/union_fs_fixture.h"
@@ -34,6 +35,31 @@ TEST_F(CreateTest, AWhiteoutIsNotMadeByHand) {
   Start();
   EXPECT_EQ(MkNod("", "w", S_IFCHR | 0600), EPERM);
   EXPECT_EQ(Upper(), Strings{});
+}
+
+TEST_F(CreateTest, TheUmaskCountsUnlessADefaultAclTakesItsPlace) {
+  // owner rwx, group rwx, others r-x
+  const unsigned char acl[] = {2, 0, 0,   0,   1,   0,   7,  0, 255, 255, 255, 255, 4,   0,
+                               7, 0, 255, 255, 255, 255, 32, 0, 5,   0,   255, 255, 255, 255};
+  MakeDirs(*this / "lower/plain/gone");
+  MakeDirs(*this / "lower/acl/gone");
+  MakeDirs(*this / "upper/plain");
+  MakeDirs(*this / "upper/acl");
+  PutWhiteout("upper/plain/gone");
+  PutWhiteout("upper/acl/gone");
+  if (setxattr((*this / "upper/acl").c_str(), "system.posix_acl_default", acl, sizeof(acl), 0) != 0) {
+    GTEST_SKIP() << "the filesystem of the test directory has no ACLs";
+  }
+  Start();
+  const Caller careful{geteuid(), getegid(), 077};
+  for (const char* name : {"new", "gone"}) {
+    EXPECT_TRUE(fs_->MkDir(Node("plain"), name, 0777, careful).ok());
+    EXPECT_TRUE(fs_->MkDir(Node("acl"), name, 0777, careful).ok());
+    EXPECT_EQ(Attr(std::string("plain/") + name).st_mode & 0777, 0700u) << name;
+    EXPECT_EQ(Attr(std::string("acl/") + name).st_mode & 0777, 0775u) << name;
+    EXPECT_EQ(fs_->GetXattr(Node(std::string("acl/") + name), "system.posix_acl_default", 64)->size(), sizeof(acl));
+  }
+  EXPECT_TRUE(WorkIsClean());
 }
 
 TEST_F(CreateTest, NameInUseIsRefusedWhereverItIs) {

@@ -91,7 +91,7 @@ class UnionFs {
   Errno SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags);
   Errno RemoveXattr(NodeId node, const std::string& key);
 
-  // ops_create.cc. Modes have the caller's umask applied.
+  // ops_create.cc. The caller's umask is applied here.
   ErrnoOr<Entry> MkNod(NodeId parent, const std::string& name, mode_t mode, dev_t device, const Caller& caller);
   ErrnoOr<Entry> MkDir(NodeId parent, const std::string& name, mode_t mode, const Caller& caller);
   ErrnoOr<Entry> SymLink(const std::string& target, NodeId parent, const std::string& name, const Caller& caller);
@@ -171,9 +171,14 @@ class UnionFs {
   Errno CopyXattrs(const Location& from, int to_dirfd, const char* to_name);
 
   // -- ops_create.cc
-  // Makes an object called `name` in the directory by `make(dirfd, name)`, over a whiteout or not, and enters it.
+  // Makes an object called `name` in the directory by `make(dirfd, name, umask)`, over a whiteout or not, and enters
+  // it. `heir`: who makes it, where it takes over what the directory hands down; null for another name of an object.
   template <typename Make>
-  ErrnoOr<Dentry*> CreateLocked(Inode* dir, const std::string& name, bool is_dir, bool inherits_gid, const Make& make)
+  ErrnoOr<Dentry*> CreateLocked(Inode* dir, const std::string& name, bool is_dir, const Caller* heir, const Make& make)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes it as `temp` of the work directory, by way of a directory that hands the ACL down as the filesystem does.
+  template <typename Make>
+  Errno MakeUnderAclLocked(const std::string& acl, const std::string& temp, const Make& make)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<Entry> EnterLocked(Dentry* dentry, mode_t type) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -16,6 +16,10 @@ ErrnoOr<std::unique_ptr<WorkDir>> WorkDir::Open(const Branch* upper, int workdir
   // The kernel's own work directory has mode 0, which would lock out a daemon without capabilities.
   ACETATE_ASSIGN_OR_RETURN(UniqueFd path, upper->Open(workdir_fd, "work", O_PATH | O_DIRECTORY));
   upper->Chmod(workdir_fd, "work", 0700).IgnoreError();
+  // Nor may it hand down what its own parent handed down to it.
+  for (const char* acl : {"system.posix_acl_default", "system.posix_acl_access"}) {
+    upper->RemoveXattr(workdir_fd, "work", acl).IgnoreError();
+  }
   // Counting from the time keeps clear of the names that an earlier run left.
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
