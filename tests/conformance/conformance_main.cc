@@ -73,6 +73,7 @@ void EnterNamespaces() {
 }
 
 void Become(const std::string& who) {
+  EnterPrivateMountNamespace();
   if (who == "root") {
     Require(geteuid() == 0, "not root");
     return;
@@ -86,6 +87,9 @@ void Become(const std::string& who) {
 }  // namespace acetate::conformance
 
 int main(int argc, char** argv) {
+  // No files that the user could not write.
+  testing::GTEST_FLAG(output) = "";
+  unsetenv("TEST_PREMATURE_EXIT_FILE");
   testing::InitGoogleTest(&argc, argv);
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   try {

@@ -182,6 +182,30 @@ TEST_F(OtherUsersScene, CapabilitiesAreKeptAtCopyUpAndClearedByAWrite) {
   EXPECT_EQ(Error(getxattr("program", "security.capability", read_back, sizeof(read_back))), ENODATA);
 }
 
+TEST_F(OtherUsersScene, AccessListsForbidAndAreHandedDown) {
+  // others may do all, Alice nothing; what is made inside is the group's
+  const unsigned char alice[2] = {kAlice & 255, kAlice >> 8};
+  const unsigned char access[] = {2, 0,        0,        0,   1,   0,   7,  0, 255, 255, 255, 255, 2,   0,  0,
+                                  0, alice[0], alice[1], 0,   0,   4,   0,  7, 0,   255, 255, 255, 255, 16, 0,
+                                  7, 0,        255,      255, 255, 255, 32, 0, 7,   0,   255, 255, 255, 255};
+  const unsigned char inherited[] = {2, 0, 0,   0,   1,   0,   7,  0, 255, 255, 255, 255, 4,   0,
+                                     7, 0, 255, 255, 255, 255, 32, 0, 0,   0,   255, 255, 255, 255};
+  MakeDirs(Lower("d"));
+  WriteFile(Lower("d/gone"), "");
+  ASSERT_EQ(setxattr(Lower("d").c_str(), "system.posix_acl_access", access, sizeof(access), 0), 0);
+  ASSERT_EQ(setxattr(Lower("d").c_str(), "system.posix_acl_default", inherited, sizeof(inherited), 0), 0);
+  MountForAll();
+  EXPECT_EQ(As(kAlice, [] { return Error(open("d/new", O_WRONLY | O_CREAT, 0600)); }), EACCES);
+  EXPECT_EQ(As(kBob, [] { return Error(unlink("d/gone")); }), 0);
+  umask(077);
+  ASSERT_EQ(mkdir("d/gone", 0777), 0);
+  ASSERT_EQ(mkdir("d/new", 0777), 0);
+  EXPECT_EQ(ModeOf("d/gone"), 0770u) << "over a whiteout";
+  EXPECT_EQ(ModeOf("d/new"), 0770u) << "the list takes the umask's place";
+  char value[64];
+  EXPECT_EQ(getxattr(Upper("d/gone").c_str(), "system.posix_acl_default", value, sizeof(value)), 28);
+}
+
 TEST_F(OtherUsersScene, TrustedXattrsAreListedToRootOnly) {
   WriteFile(Lower("a"), "a");
   ASSERT_EQ(setxattr(Lower("a").c_str(), "trusted.a", "t", 1, 0), 0);

@@ -2,7 +2,6 @@
 // directory. Exit status 0 when all three agree throughout, 1 at a difference, 2 when it could not run.
 #include <fcntl.h>
 #include <gflags/gflags.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "tests/differential/minimise.h"
 #include "tests/differential/op_generator.h"
 #include "tests/differential/round.h"
+#include "tests/fixture/mounted_union.h"
 
 DEFINE_uint64(seed, 0, "Run this seed only; 0: the fixed seeds, then a fresh one.");
 DEFINE_int32(rounds, 24, "How many fixed seeds.");
@@ -31,6 +31,7 @@ DEFINE_string(union, "",
               "What is tested: a program with fuse-overlayfs's command line, or 'kernel' or 'kernel-redirect' "
               "(the kernel's overlayfs against itself, without and with redirects). Empty: this build's fusefs.");
 DEFINE_string(base, "both", "Where the layers live: 'tmpfs', 'disk' ($TEST_TMPDIR or /tmp), or 'both' in turn.");
+DEFINE_int32(few_fds, 48, "How many files the daemon may have open in every third round; 0: no limit.");
 DEFINE_string(replay, "", "Run the operations of this trace file.");
 DEFINE_string(trace, "",
               "Where a failing trace is written; empty: differential-SEED.trace in $TEST_UNDECLARED_OUTPUTS_DIR "
@@ -45,12 +46,6 @@ namespace {
 
 void Require(bool ok, const std::string& what) {
   if (!ok) throw std::runtime_error(what + ": " + strerror(errno));
-}
-
-// A mount namespace of our own, which takes every mount along when the test ends, however it ends.
-void EnterMountNamespace() {
-  Require(unshare(CLONE_NEWNS) == 0, "unshare (the differential test needs root)");
-  Require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make / private");
 }
 
 // The two filesystems that rounds take place on, both without access times of their own.
@@ -83,6 +78,15 @@ class Bases {
   const std::string disk_;
 };
 
+RoundOptions Options(Bases& bases, uint64_t seed) {
+  RoundOptions options;
+  options.base = bases.Fresh(seed);
+  options.union_name = FLAGS_union;
+  // Every third round, the daemon has so few fds that its caches are always at their limit.
+  if (seed % 3 == 0) options.max_fds = FLAGS_few_fds;
+  return options;
+}
+
 std::string TracePath(uint64_t seed) {
   if (!FLAGS_trace.empty()) return FLAGS_trace;
   const char* outputs = getenv("TEST_UNDECLARED_OUTPUTS_DIR");
@@ -96,7 +100,7 @@ void Report(uint64_t seed, const Trace& trace, const Difference& difference) {
 
 // Makes the trace small, prints it and keeps it in a file.
 void Minimised(Bases& bases, Trace trace, const Difference& difference) {
-  const auto replay = [&](const Trace& candidate) { return Replay({bases.Fresh(trace.seed), FLAGS_union}, candidate); };
+  const auto replay = [&](const Trace& candidate) { return Replay(Options(bases, trace.seed), candidate); };
   const auto fails = [&](const Trace& candidate) {
     const std::optional<Difference> again = replay(candidate);
     return again && again->signature == difference.signature;
@@ -126,7 +130,9 @@ bool RunSeed(Bases& bases, uint64_t seed, Tally& tally) {
     return trace.ops.size() < static_cast<size_t>(FLAGS_ops) ? std::optional<Op>(generator.Next(plain_root))
                                                              : std::nullopt;
   };
-  const std::optional<Difference> difference = RunRound({bases.Fresh(seed), FLAGS_union, &tally}, trace, source);
+  RoundOptions options = Options(bases, seed);
+  options.tally = &tally;
+  const std::optional<Difference> difference = RunRound(options, trace, source);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!difference) {
     printf("seed %lu: %d layers, %zu operations, %.1f s: all agree\n", seed, trace.layers.count, trace.ops.size(),
@@ -143,7 +149,7 @@ bool RunSeed(Bases& bases, uint64_t seed, Tally& tally) {
 
 bool RunReplay(Bases& bases) {
   const Trace trace = TraceFromText(ReadFile(FLAGS_replay));
-  const std::optional<Difference> difference = Replay({bases.Fresh(trace.seed), FLAGS_union}, trace);
+  const std::optional<Difference> difference = Replay(Options(bases, trace.seed), trace);
   if (difference) Report(trace.seed, trace, *difference);
   if (!difference) printf("%zu operations: all agree\n", trace.ops.size());
   return !difference;
@@ -175,7 +181,7 @@ bool RunAll(Bases& bases) {
 int main(int argc, char** argv) {
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   try {
-    acetate::differential::EnterMountNamespace();
+    acetate::EnterPrivateMountNamespace();
     acetate::differential::Bases bases;
     const bool agree = acetate::differential::RunAll(bases);
     return agree != FLAGS_expect_difference ? 0 : 1;

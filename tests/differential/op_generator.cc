@@ -12,6 +12,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "absl/strings/match.h"
 #include "tests/differential/describe.h"
 #include "tests/differential/vocabulary.h"
 
@@ -315,18 +316,22 @@ Op OpGenerator::AttributeOp() {
 }
 
 Op OpGenerator::XattrOp() {
+  static const std::vector<std::string> kSpecialNames = {"bad", "security.capability", "system.posix_acl_access",
+                                                         "system.posix_acl_default"};
   static const std::vector<OpKind> kKinds = {OpKind::kSetxattr, OpKind::kSetxattr, OpKind::kGetxattr,
                                              OpKind::kListxattr, OpKind::kRemovexattr};
   Op op;
   op.kind = random_.Pick(kKinds);
   op.path = random_.Percent(90) ? Existing() : AnyPath();
-  op.name = random_.Percent(95) ? random_.Pick(XattrNames()) : random_.Percent(50) ? "bad" : "security.capability";
+  op.name = random_.Percent(85) ? random_.Pick(XattrNames()) : random_.Pick(kSpecialNames);
   if (!xattrs_.empty() && random_.Percent(op.kind == OpKind::kSetxattr ? 20 : 60)) {
     std::tie(op.path, op.name) = random_.Pick(xattrs_);
   }
   switch (op.kind) {
     case OpKind::kSetxattr:
-      op.value = op.name == "security.capability" ? FileCapability() : RandomBytes(random_, random_.Below(60));
+      op.value = op.name == "security.capability"            ? FileCapability()
+                 : absl::StartsWith(op.name, "system.posix") ? AccessList(random_)
+                                                             : RandomBytes(random_, random_.Below(60));
       op.flags = random_.Percent(60) ? 0 : random_.Percent(50) ? XATTR_CREATE : XATTR_REPLACE;
       break;
     case OpKind::kGetxattr:

@@ -52,6 +52,10 @@ class Maker {
       entry.xattrs[name] = RandomBytes(random_, random_.Below(60));
     }
     if (entry.type == EntryType::kFile && random_.Percent(15)) entry.xattrs["security.capability"] = FileCapability();
+    if (random_.Percent(15)) entry.xattrs["system.posix_acl_access"] = AccessList(random_);
+    if (entry.type == EntryType::kDirectory && random_.Percent(20)) {
+      entry.xattrs["system.posix_acl_default"] = AccessList(random_);
+    }
   }
 
   void Directory(const std::string& path, int depth, bool hides_below) {

@@ -20,7 +20,7 @@ std::unique_ptr<Tree> MountSubject(const RoundOptions& options, const UnionDirec
   if (options.union_name == "kernel-redirect") {
     return MountKernelUnion("kernel with redirects", directories, "redirect_dir=on");
   }
-  return MountProgramUnion(options.union_name, directories);
+  return MountProgramUnion(options.union_name, directories, options.max_fds);
 }
 
 class Round {

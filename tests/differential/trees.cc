@@ -51,7 +51,7 @@ class KernelTree : public Tree {
 
 class ProgramTree : public Tree {
  public:
-  ProgramTree(const std::string& program, const UnionDirectories& directories)
+  ProgramTree(const std::string& program, const UnionDirectories& directories, int max_fds)
       : Tree(program.empty() ? "fusefs" : program, directories.mountpoint) {
     UnionOptions options;
     options.lowers = directories.lowers;
@@ -59,6 +59,7 @@ class ProgramTree : public Tree {
     options.work = directories.work;
     options.mountpoint = directories.mountpoint;
     options.program = program;
+    options.max_fds = max_fds;
     options.mount_options = {"allow_other", "default_permissions"};
     options.log_file = directories.mountpoint + ".log";
     mount_ = std::make_unique<MountedUnion>(options);
@@ -129,8 +130,8 @@ std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirec
   return std::make_unique<KernelTree>(name, directories, "index=off,metacopy=off," + options);
 }
 
-std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories) {
-  return std::make_unique<ProgramTree>(program, directories);
+std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds) {
+  return std::make_unique<ProgramTree>(program, directories, max_fds);
 }
 
 std::string CheckUpper(const UnionDirectories& directories) {

@@ -51,8 +51,9 @@ std::unique_ptr<Tree> MakePlainTree(const Layers& layers, const std::string& bas
 std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirectories& directories,
                                        const std::string& options);
 
-// Any program with fuse-overlayfs's command line; "" is this build's fusefs.
-std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories);
+// Any program with fuse-overlayfs's command line; "" is this build's fusefs. `max_fds`: how many it may have open, 0
+// for as many as we may.
+std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds);
 
 // What is wrong with how the union left its layers: a whiteout in the upper that hides nothing. "" if nothing is.
 std::string CheckUpper(const UnionDirectories& directories);

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace acetate::differential {
@@ -75,6 +76,26 @@ std::string FileCapability() {
   // struct vfs_cap_data, revision 2, effective: permitted has bit 13.
   const unsigned char value[20] = {0x01, 0, 0, 0x02, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   return std::string(reinterpret_cast<const char*>(value), sizeof(value));
+}
+
+std::string AccessList(Random& random) {
+  // struct posix_acl_xattr_entry, in the order that the kernel demands.
+  struct [[gnu::packed]] Item {
+    uint16_t tag;
+    uint16_t permissions;
+    uint32_t id;
+  };
+  constexpr uint32_t kNoId = 0xffffffff;
+  const auto some = [&] { return static_cast<uint16_t>(random.Below(8)); };
+  const Item items[] = {{0x01, some(), kNoId},  // owner
+                        {0x02, some(), kUsers[1 + random.Below(2)].uid},
+                        {0x04, some(), kNoId},   // group
+                        {0x10, some(), kNoId},   // mask
+                        {0x20, some(), kNoId}};  // others
+  const uint32_t version = 2;
+  std::string value(reinterpret_cast<const char*>(&version), sizeof(version));
+  value.append(reinterpret_cast<const char*>(items), sizeof(items));
+  return value;
 }
 
 std::string Pattern(uint64_t seed, size_t size) {

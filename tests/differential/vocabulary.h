@@ -37,6 +37,9 @@ inline constexpr gid_t kSharedGroup = 2000;  // supplementary for all of them
 // The value of a valid security.capability: cap_net_raw+ep.
 std::string FileCapability();
 
+// The value of a valid system.posix_acl_access or _default: what owner, one user, group and others may do.
+std::string AccessList(Random& random);
+
 // `size` bytes that depend on `seed` only.
 std::string Pattern(uint64_t seed, size_t size);
 std::string RandomBytes(Random& random, size_t size);
