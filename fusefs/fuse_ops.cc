@@ -286,6 +286,17 @@ void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t
   fuse_reply_write(req, written->size);
 }
 
+// These requests change contents too, but do not say whether their caller's changes clear setuid bits: taken from its
+// user.
+Errno ClearSuidOf([[maybe_unused]] fuse_req_t req, [[maybe_unused]] fuse_ino_t node) {
+#if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
+  if (fuse_req_ctx(req)->uid == 0) return kOk;
+  ACETATE_ASSIGN_OR_RETURN(bool cleared, ContextOf(req)->fs->ClearSuid(node));
+  if (cleared) fuse_lowlevel_notify_inval_inode(ContextOf(req)->session, node, -1, 0);
+#endif
+  return kOk;
+}
+
 void FSync(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {
   Reply(req, Begin(req, Opcode::kFsync)->FSync(node, data_only != 0));
 }
@@ -295,7 +306,9 @@ void FSyncDir(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {
 }
 
 void Fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length, fuse_file_info*) {
-  Reply(req, Begin(req, Opcode::kFallocate)->Fallocate(node, mode, offset, length));
+  UnionFs* fs = Begin(req, Opcode::kFallocate);
+  if (Errno error = ClearSuidOf(req, node); !error.ok()) return Reply(req, error);
+  Reply(req, fs->Fallocate(node, mode, offset, length));
 }
 
 void LSeek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
@@ -307,6 +320,7 @@ void LSeek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, fuse_file_
 void CopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset, fuse_file_info*, fuse_ino_t out, off_t out_offset,
                    fuse_file_info*, size_t size, int flags) {
   UnionFs* fs = Begin(req, Opcode::kCopyFileRange);
+  if (Errno error = ClearSuidOf(req, out); !error.ok()) return Reply(req, error);
   ErrnoOr<size_t> copied = fs->CopyFileRange(in, in_offset, out, out_offset, size, static_cast<unsigned>(flags));
   if (!copied.ok()) return Reply(req, copied.error());
   fuse_reply_write(req, *copied);

@@ -77,6 +77,11 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
   return written;
 }
 
+ErrnoOr<bool> UnionFs::ClearSuid(NodeId node) {
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, kWhole));
+  return KillSuid(fd->get());
+}
+
 Errno UnionFs::FSync(NodeId node, bool data_only) {
   FdRef fd;
   {

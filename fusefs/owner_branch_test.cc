@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -39,6 +40,8 @@ class OwnerBranchTest : public ::testing::Test {
     const pid_t child = fork();
     if (child == 0) {
       if (setgroups(0, nullptr) != 0 || setgid(kUser) != 0 || setuid(kUser) != 0) _exit(2);
+      // The change of user closed /proc/self to this process; the daemon, which is executed as its user, has it open.
+      if (prctl(PR_SET_DUMPABLE, 1) != 0) _exit(2);
       umask(0);
       std::unique_ptr<OwnerCalls> calls = OwnerCalls::Start();
       if (calls == nullptr) _exit(kNoHelper);

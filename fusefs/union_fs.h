@@ -109,6 +109,8 @@ class UnionFs {
   ErrnoOr<size_t> Read(NodeId node, char* buffer, size_t size, off_t offset);
   // `kill_suid`: the caller's write clears setuid and setgid bits.
   ErrnoOr<Written> Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid = false);
+  // Clears setuid and setgid bits as a write does; whether there were any.
+  ErrnoOr<bool> ClearSuid(NodeId node);
   Errno FSync(NodeId node, bool data_only);
   Errno FSyncDir(NodeId node, bool data_only);
   Errno Fallocate(NodeId node, int mode, off_t offset, off_t length);
