@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "common/temp_dir.h"
 #include "tests/differential/judge.h"
 #include "tests/differential/minimise.h"
@@ -32,11 +33,14 @@ DEFINE_string(union, "",
               "(the kernel's overlayfs against itself, without and with redirects). Empty: this build's fusefs.");
 DEFINE_string(base, "both", "Where the layers live: 'tmpfs', 'disk' ($TEST_TMPDIR or /tmp), or 'both' in turn.");
 DEFINE_int32(few_fds, 48, "How many files the daemon may have open in every third round; 0: no limit.");
+DEFINE_string(omit, "", "Leave out paths that hold this text, such as '.wh.' for a union that hides such names.");
 DEFINE_string(replay, "", "Run the operations of this trace file.");
 DEFINE_string(trace, "",
               "Where a failing trace is written; empty: differential-SEED.trace in $TEST_UNDECLARED_OUTPUTS_DIR "
               "or /tmp.");
-DEFINE_double(minimise_seconds, 60, "How long to look for a smaller trace that fails the same way.");
+DEFINE_double(minimise_seconds, 60,
+              "How long to look for a smaller trace that fails the same way; "
+              "with --replay only when it is given.");
 DEFINE_bool(tally, false, "At the end, print how many operations of each kind were done and how many succeeded.");
 DEFINE_bool(keep_going, false, "Go on with the next seed after a difference.");
 DEFINE_bool(expect_difference, false, "Succeed only when a difference is found: the test of the test.");
@@ -113,6 +117,18 @@ void Minimised(Bases& bases, Trace trace, const Difference& difference) {
   if (const std::optional<Difference> again = replay(trace)) Report(trace.seed, trace, *again);
 }
 
+bool Omitted(const std::string& path) { return !FLAGS_omit.empty() && absl::StrContains(path, FLAGS_omit); }
+
+Layers LayersWithoutOmitted(Random& random) {
+  Layers layers = RandomLayers(random);
+  Layers kept;
+  kept.count = layers.count;
+  for (Entry& entry : layers.entries) {
+    if (!Omitted(entry.path)) kept.entries.push_back(std::move(entry));
+  }
+  return Sound(kept);
+}
+
 void Print(const Tally& tally) {
   for (const auto& [kind, count] : tally)
     printf("%-20s %6d, succeeded %6d\n", kind.c_str(), count.done, count.succeeded);
@@ -124,11 +140,13 @@ bool RunSeed(Bases& bases, uint64_t seed, Tally& tally) {
   Random random(seed);
   Trace trace;
   trace.seed = seed;
-  trace.layers = RandomLayers(random);
+  trace.layers = LayersWithoutOmitted(random);
   OpGenerator generator(random);
-  const auto source = [&](const std::string& plain_root) {
-    return trace.ops.size() < static_cast<size_t>(FLAGS_ops) ? std::optional<Op>(generator.Next(plain_root))
-                                                             : std::nullopt;
+  const auto source = [&](const std::string& plain_root) -> std::optional<Op> {
+    if (trace.ops.size() >= static_cast<size_t>(FLAGS_ops)) return std::nullopt;
+    Op op = generator.Next(plain_root);
+    while (Omitted(op.path) || Omitted(op.path2)) op = generator.Next(plain_root);
+    return op;
   };
   RoundOptions options = Options(bases, seed);
   options.tally = &tally;
@@ -151,6 +169,8 @@ bool RunReplay(Bases& bases) {
   const Trace trace = TraceFromText(ReadFile(FLAGS_replay));
   const std::optional<Difference> difference = Replay(Options(bases, trace.seed), trace);
   if (difference) Report(trace.seed, trace, *difference);
+  const bool wants_smaller = !gflags::GetCommandLineFlagInfoOrDie("minimise_seconds").is_default;
+  if (difference && wants_smaller) Minimised(bases, trace, *difference);
   if (!difference) printf("%zu operations: all agree\n", trace.ops.size());
   return !difference;
 }

@@ -1,6 +1,6 @@
 #include "tests/differential/layers.h"
 
-#include <sys/stat.h>
+#include <iterator>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -9,7 +9,11 @@
 namespace acetate::differential {
 namespace {
 
-const char* const kTypeWords[] = {"dir", "file", "symlink", "node", "hardlink", "whiteout"};
+const char* const kTypeWords[] = {"dir", "file", "symlink", "node", "hardlink", "whiteout", "xattr_whiteout"};
+
+bool IsWhiteout(const Entry& entry) {
+  return entry.type == EntryType::kWhiteout || entry.type == EntryType::kXattrWhiteout;
+}
 
 // A tree under construction: what the layers seen so far show, by path.
 using View = std::map<std::string, Entry>;
@@ -28,7 +32,7 @@ void Apply(View& view, const Entry& entry) {
                       below->second.type == EntryType::kDirectory;
   if (entry.path.empty() && !merges) view.clear();
   if (!merges) EraseTree(view, entry.path);
-  if (entry.type != EntryType::kWhiteout) view[entry.path] = entry;
+  if (!IsWhiteout(entry)) view[entry.path] = entry;
 }
 
 std::string Parent(const std::string& path) {
@@ -55,6 +59,7 @@ Record ToRecord(const Entry& entry) {
   record.Hex("rdev", entry.rdev);
   record.Text("target", entry.target);
   record.Number("opaque", entry.opaque);
+  record.Number("xattr_whiteouts", entry.xattr_whiteouts);
   for (const auto& [name, value] : entry.xattrs) record.Text("xattr:" + Escape(name), value, "\n");
   return record;
 }
@@ -62,7 +67,7 @@ Record ToRecord(const Entry& entry) {
 Entry EntryFromRecord(const Record& record) {
   Entry entry;
   const std::string type = record.GetText("type");
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < static_cast<int>(std::size(kTypeWords)); ++i) {
     if (type == kTypeWords[i]) entry.type = static_cast<EntryType>(i);
   }
   entry.layer = record.GetNumber("layer");
@@ -79,6 +84,7 @@ Entry EntryFromRecord(const Record& record) {
   entry.rdev = record.GetNumber("rdev");
   entry.target = record.GetText("target");
   entry.opaque = record.GetNumber("opaque") != 0;
+  entry.xattr_whiteouts = record.GetNumber("xattr_whiteouts") != 0;
   for (const std::string& key : record.Keys()) {
     if (absl::StartsWith(key, "xattr:")) {
       entry.xattrs[Unescape(absl::StripPrefix(key, "xattr:"))] = record.GetText(key);
@@ -98,6 +104,7 @@ std::vector<Entry> Flatten(const Layers& layers) {
   for (auto& [path, entry] : view) {
     entry.layer = 0;
     entry.opaque = false;
+    entry.xattr_whiteouts = false;
     flat.push_back(entry);
   }
   return flat;
@@ -117,7 +124,7 @@ Layers Sound(const Layers& layers) {
       const bool is_root = entry.path.empty();
       if (!is_root && (parent == own.end() || parent->second.type != EntryType::kDirectory)) continue;
       if (entry.type == EntryType::kHardLink && own.count(entry.target) == 0) continue;
-      if (entry.type == EntryType::kWhiteout && view.count(entry.path) == 0) continue;
+      if (IsWhiteout(entry) && view.count(entry.path) == 0) continue;
       own[entry.path] = entry;
       Apply(view, entry);
       kept[layer].push_back(entry);

@@ -16,7 +16,7 @@
 
 namespace acetate::differential {
 
-enum class EntryType { kDirectory, kFile, kSymlink, kNode, kHardLink, kWhiteout };
+enum class EntryType { kDirectory, kFile, kSymlink, kNode, kHardLink, kWhiteout, kXattrWhiteout };
 
 struct Entry {
   EntryType type = EntryType::kFile;
@@ -32,8 +32,9 @@ struct Entry {
   uint64_t hole = 0;           // bytes at its start that are not written
   uint64_t pattern = 0;        // seed of what is written after them
   dev_t rdev = 0;
-  std::string target;   // of a symlink; of a hard link the first name
-  bool opaque = false;  // of a directory
+  std::string target;            // of a symlink; of a hard link the first name
+  bool opaque = false;           // of a directory
+  bool xattr_whiteouts = false;  // of a directory: it may hold whiteouts written as xattrs
   std::map<std::string, std::string> xattrs;
 };
 

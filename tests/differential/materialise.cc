@@ -33,6 +33,7 @@ void MakeObject(const Entry& entry, const std::string& path) {
     case EntryType::kDirectory:
       Check(entry.path.empty() || mkdir(path.c_str(), 0700) == 0, "mkdir " + path);
       break;
+    case EntryType::kXattrWhiteout:
     case EntryType::kFile:
       WriteContents(entry, path);
       break;
@@ -57,6 +58,10 @@ void SetAttributes(const Entry& entry, const std::string& path) {
   for (const auto& [name, value] : entry.xattrs) {
     Check(lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) == 0, "setxattr " + name + " " + path);
   }
+  if (entry.type == EntryType::kXattrWhiteout) {
+    Check(lsetxattr(path.c_str(), "trusted.overlay.whiteout", "y", 1, 0) == 0, "whiteout " + path);
+  }
+  if (entry.xattr_whiteouts) Check(lsetxattr(path.c_str(), "trusted.overlay.opaque", "x", 1, 0) == 0, "mark " + path);
   if (entry.opaque) Check(lsetxattr(path.c_str(), "trusted.overlay.opaque", "y", 1, 0) == 0, "opaque " + path);
   const timespec times[2] = {{entry.atime, 0}, {entry.mtime, entry.mtime_ns}};
   Check(utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0, "utimens " + path);

@@ -21,6 +21,8 @@ class Maker {
       below.count = layers_.count;
       below.entries = layers_.entries;
       below_.clear();
+      // Lowers may have their whiteouts written in the way that needs no device nodes; the root says so.
+      xattr_whiteouts_ = layer_ != 0 && random_.Percent(35);
       for (const Entry& entry : Flatten(below)) below_[entry.path] = entry.type;
       Directory("", 0, false);
     }
@@ -62,6 +64,7 @@ class Maker {
     Entry directory = NewEntry(EntryType::kDirectory, path);
     directory.mode = path.empty() ? (random_.Percent(50) ? 0755 : 0777) : random_.Pick(DirectoryModes());
     directory.opaque = !path.empty() && (IsBelow(path) ? random_.Percent(25) : random_.Percent(3));
+    directory.xattr_whiteouts = xattr_whiteouts_ && !directory.opaque;
     hides_below |= directory.opaque;
     AddXattrs(directory);
     layers_.entries.push_back(directory);
@@ -77,7 +80,7 @@ class Maker {
 
   void Child(const std::string& path, int depth, bool hides_below) {
     if (!hides_below && IsBelow(path) && random_.Percent(25)) {
-      layers_.entries.push_back(NewEntry(EntryType::kWhiteout, path));
+      layers_.entries.push_back(NewEntry(xattr_whiteouts_ ? EntryType::kXattrWhiteout : EntryType::kWhiteout, path));
       return;
     }
     const uint64_t die = random_.Below(100);
@@ -125,6 +128,7 @@ class Maker {
   Random& random_;
   Layers layers_;
   int layer_ = 0;
+  bool xattr_whiteouts_ = false;  // in this layer
   std::map<std::string, EntryType> below_;
   std::vector<std::string> files_of_upper_;
 };
