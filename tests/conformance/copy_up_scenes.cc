@@ -23,6 +23,7 @@ TEST_F(CopyUpScene, AnFdOpenedForReadingBeforeSeesWhatAWriterWrites) {
   UniqueFd writer = Open(Union("a"), O_WRONLY);
   ASSERT_EQ(pwrite(writer.get(), "after!", 6, 0), 6);
   EXPECT_EQ(ReadAll(reader), "after!");
+  ASSERT_EQ(fsync(writer.get()), 0);
   EXPECT_EQ(ReadFile(Upper("a")), "after!");
   EXPECT_EQ(ReadFile(Lower("a")), "before");
 }
