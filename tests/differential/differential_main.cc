@@ -1,17 +1,10 @@
 // The differential test: random operations done alike on kernel overlayfs, on the union under test and on a plain
 // directory. Exit status 0 when all three agree throughout, 1 at a difference, 2 when it could not run.
-#include <fcntl.h>
 #include <gflags/gflags.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -19,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "common/temp_dir.h"
+#include "tests/differential/bases.h"
 #include "tests/differential/judge.h"
 #include "tests/differential/minimise.h"
 #include "tests/differential/op_generator.h"
@@ -48,43 +42,9 @@ DEFINE_bool(expect_difference, false, "Succeed only when a difference is found: 
 namespace acetate::differential {
 namespace {
 
-void Require(bool ok, const std::string& what) {
-  if (!ok) throw std::runtime_error(what + ": " + strerror(errno));
-}
-
-// The two filesystems that rounds take place on, both without access times of their own.
-class Bases {
- public:
-  Bases() : tmpfs_(dir_ / "tmpfs"), disk_(dir_ / "disk") {
-    MakeDirs(tmpfs_);
-    MakeDirs(disk_);
-    Require(mount("tmpfs", tmpfs_.c_str(), "tmpfs", MS_NOATIME, "mode=755") == 0, "mount tmpfs");
-    Require(mount(disk_.c_str(), disk_.c_str(), nullptr, MS_BIND, nullptr) == 0, "bind mount");
-    Require(mount(nullptr, disk_.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_NOATIME, nullptr) == 0, "noatime");
-  }
-  ~Bases() {
-    umount2(tmpfs_.c_str(), MNT_DETACH);
-    umount2(disk_.c_str(), MNT_DETACH);
-  }
-
-  // An empty directory for one round.
-  std::string Fresh(uint64_t seed) {
-    const bool tmpfs = FLAGS_base == "tmpfs" || (FLAGS_base == "both" && seed % 2 == 0);
-    const std::string base = (tmpfs ? tmpfs_ : disk_) + "/round";
-    std::filesystem::remove_all(base);
-    MakeDirs(base);
-    return base;
-  }
-
- private:
-  TempDir dir_;
-  const std::string tmpfs_;
-  const std::string disk_;
-};
-
 RoundOptions Options(Bases& bases, uint64_t seed) {
   RoundOptions options;
-  options.base = bases.Fresh(seed);
+  options.base = bases.Fresh(FLAGS_base == "tmpfs" || (FLAGS_base == "both" && seed % 2 == 0));
   options.union_name = FLAGS_union;
   // Every third round, the daemon has so few fds that its caches are always at their limit.
   if (seed % 3 == 0) options.max_fds = FLAGS_few_fds;

@@ -193,6 +193,7 @@ std::string Executor::Perform(const Op& op) {
     case OpKind::kRemoveTree:
       return RemoveTree(op);
     case OpKind::kWalk:
+    case OpKind::kRemount:
     case OpKind::kCount:
       break;
   }

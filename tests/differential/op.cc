@@ -26,6 +26,7 @@ const char* const kWords[] = {
     "list",        "list_while_changing",
     "mmap_write",  "locks",
     "remove_tree", "walk",
+    "remount",
 };
 static_assert(sizeof(kWords) / sizeof(kWords[0]) == static_cast<size_t>(OpKind::kCount));
 

@@ -58,6 +58,8 @@ enum class OpKind {
   kRemoveTree,
   // everything the tree holds
   kWalk,
+  // all fds are closed, the union under test is unmounted (flags 1: its daemon killed) and mounted again
+  kRemount,
   kCount,
 };
 

@@ -110,8 +110,11 @@ Op OpGenerator::Next(const std::string& root) {
     op = XattrOp();
   } else if (die < 960) {
     op = LookOp();
-  } else if (die < 995) {
+  } else if (die < 993) {
     op = SceneOp();
+  } else if (die < 996) {
+    op.kind = OpKind::kRemount;
+    op.flags = random_.Below(2);
   } else {
     op = Op();  // a walk
   }

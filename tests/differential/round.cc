@@ -28,18 +28,18 @@ class Round {
   Round(const RoundOptions& options, const Layers& layers)
       : kernel_directories_(MaterialiseLayers(layers, options.base + "/kernel")),
         subject_directories_(MaterialiseLayers(layers, options.base + "/subject")),
-        subject_is_kernel_(absl::StartsWith(options.union_name, "kernel")),
-        tally_(options.tally) {
+        options_(options) {
     for (const std::string& lower : subject_directories_.lowers) lowers_before_ += WalkText(lower, began_) + "\n";
     plain_ = MakePlainTree(layers, options.base);
     kernel_ = MountKernelUnion("kernel overlayfs", kernel_directories_, kIdealUnion);
     subject_ = MountSubject(options, subject_directories_);
-    for (Tree* tree : {plain_.get(), kernel_.get(), subject_.get()}) tree->Enter(began_);
+    EnterTrees();
   }
 
   const std::string& plain_root() const { return plain_->root(); }
 
   std::optional<Verdict> Do(const Op& op) {
+    if (op.kind == OpKind::kRemount) return Remount(op.flags != 0);
     Outcomes outcomes;
     if (op.kind == OpKind::kTmpfile) {
       outcomes.subject = subject_->worker().Run(op);
@@ -54,16 +54,28 @@ class Round {
       outcomes.kernel = ForgiveKernel(op, kernel_->worker().Run(op));
     }
     if (outcomes.subject.empty()) outcomes.subject = subject_->worker().Receive();
-    if (subject_is_kernel_) {
+    if (absl::StartsWith(options_.union_name, "kernel")) {
       outcomes.subject = KernelCannot(outcomes.plain) ? outcomes.plain : ForgiveKernel(op, std::move(outcomes.subject));
     }
     if (outcomes.plain.empty() && !OnlyForUnions(op, outcomes.kernel)) outcomes.plain = plain_->worker().Run(op);
-    if (tally_ != nullptr) {
-      Count& count = (*tally_)[KindWord(op.kind)];
+    if (options_.tally != nullptr) {
+      Count& count = (*options_.tally)[KindWord(op.kind)];
       ++count.done;
       if (absl::StartsWith(outcomes.plain, "ok") || op.kind == OpKind::kWalk) ++count.succeeded;
     }
     return Judge(op, outcomes, subject_->name());
+  }
+
+  std::optional<Verdict> Remount(bool kill) {
+    if (kill) {
+      subject_->Kill();
+    } else if (std::string wrong = subject_->Close(); !wrong.empty()) {
+      return Verdict{wrong, "close"};
+    }
+    subject_.reset();
+    subject_ = MountSubject(options_, subject_directories_);
+    EnterTrees();
+    return Do(Op());
   }
 
   // After the last operation: the whole tree; then what the union leaves behind, read by the kernel's overlayfs.
@@ -77,8 +89,7 @@ class Round {
     if (auto verdict = Judge(walk, {lowers_before_, lowers_after, lowers_before_}, "the lowers afterwards")) {
       return verdict;
     }
-    if (std::string wrong = CheckUpper(subject_directories_); !wrong.empty())
-      return Verdict{wrong, "needless whiteout"};
+    if (std::string wrong = CheckLeftovers(subject_directories_); !wrong.empty()) return Verdict{wrong, "leftovers"};
     const std::unique_ptr<Tree> again = MountKernelUnion("its upper", subject_directories_, kIdealUnion);
     again->Enter(began_);
     const std::string seen = ForgiveKernel(walk, again->worker().Run(walk));
@@ -86,11 +97,14 @@ class Round {
   }
 
  private:
+  void EnterTrees() {
+    for (Tree* tree : {plain_.get(), kernel_.get(), subject_.get()}) tree->Enter(began_);
+  }
+
   const time_t began_ = time(nullptr);
   const UnionDirectories kernel_directories_;
   const UnionDirectories subject_directories_;
-  const bool subject_is_kernel_;
-  Tally* const tally_;
+  const RoundOptions options_;
   std::string lowers_before_;
   std::unique_ptr<Tree> plain_;
   std::unique_ptr<Tree> kernel_;

@@ -70,6 +70,10 @@ class ProgramTree : public Tree {
     if (status == 0) return "";
     return absl::StrCat("the daemon ended with status ", status, "; it wrote: ", mount_->Log());
   }
+  void Kill() override {
+    worker_.reset();
+    mount_->KillDaemon();
+  }
 
  private:
   std::unique_ptr<MountedUnion> mount_;
@@ -134,7 +138,7 @@ std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionD
   return std::make_unique<ProgramTree>(program, directories, max_fds);
 }
 
-std::string CheckUpper(const UnionDirectories& directories) {
+std::string CheckLeftovers(const UnionDirectories& directories) {
   const std::string below = directories.mountpoint + ".below";
   MakeDirs(below);
   // One lower alone is refused without an upper; an empty one beside it changes nothing.
@@ -147,7 +151,14 @@ std::string CheckUpper(const UnionDirectories& directories) {
   std::string needless;
   FindNeedless(directories.upper, below, "", false, needless);
   umount(below.c_str());
-  return needless.empty() ? "" : "whiteouts that hide nothing:" + needless;
+  if (!needless.empty()) return "whiteouts that hide nothing:" + needless;
+  std::vector<DirectoryEntry> left;
+  ListDirectory(directories.work + "/work", left);
+  for (const DirectoryEntry& entry : left) {
+    // A union may keep a whiteout to make links of.
+    if (!IsWhiteout(directories.work + "/work/" + entry.name)) return "left in the work directory: " + entry.name;
+  }
+  return "";
 }
 
 std::string WalkText(const std::string& root, time_t since) { return Worker(root, since).Run(Op()); }

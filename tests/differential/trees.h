@@ -22,6 +22,8 @@ class Tree {
 
   // Ends the worker and unmounts. Returns what was not right, such as a daemon that fails.
   virtual std::string Close() = 0;
+  // The same with a daemon that gets no chance to end well.
+  virtual void Kill() { Close(); }
 
   // A worker goes in; `since` as for Describer.
   void Enter(time_t since) { worker_ = std::make_unique<Worker>(root_, since); }
@@ -55,8 +57,9 @@ std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirec
 // for as many as we may.
 std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds);
 
-// What is wrong with how the union left its layers: a whiteout in the upper that hides nothing. "" if nothing is.
-std::string CheckUpper(const UnionDirectories& directories);
+// What is wrong with how an unmounted union left its directories: whiteouts in the upper that hide nothing, something
+// half made in the work directory. "" if nothing is.
+std::string CheckLeftovers(const UnionDirectories& directories);
 
 // Every line of what a directory holds.
 std::string WalkText(const std::string& root, time_t since);
