@@ -18,7 +18,7 @@ namespace acetate::differential {
 namespace {
 
 constexpr int kCrowd = 4;
-constexpr int kSteps = 500;
+constexpr int kSteps = 800;
 
 // Answers that no operation may get from a filesystem that works.
 bool IsBroken(const std::string& outcome) {

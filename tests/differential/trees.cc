@@ -64,6 +64,8 @@ class ProgramTree : public Tree {
     options.log_file = directories.mountpoint + ".log";
     mount_ = std::make_unique<MountedUnion>(options);
   }
+  // The worker first: it keeps the mount busy.
+  ~ProgramTree() override { worker_.reset(); }
   std::string Close() override {
     worker_.reset();
     const int status = mount_->Unmount();
