@@ -3,8 +3,6 @@
 # Statically: most of the time that a small program takes to start is the dynamic linker's. Not under a sanitizer, whose
 # runtime is not made for it.
 STATIC_PROGRAM_LINKOPTS = select({
-    "//common:asan": [],
-    "//common:tsan": [],
-    "//common:ubsan": [],
+    "//common:sanitizer": [],
     "//conditions:default": ["-static"],
 })

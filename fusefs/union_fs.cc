@@ -50,8 +50,10 @@ UnionFs::~UnionFs() {
       if (dentry->inode != nullptr && seen.insert(dentry->inode).second) known.push_back(dentry->inode);
     }
   }
-  for (; known.size() > 1; known.pop_back()) delete known.back();
-  for (Inode* orphan : orphans_) delete orphan;
+  for (Inode* inode : seen) {
+    ReleaseOrphanLocked(inode);
+    delete inode;
+  }
 }
 
 ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::vector<std::unique_ptr<Branch>> branches,
