@@ -16,8 +16,12 @@
 
 namespace acetate::fusefs {
 
-Errno UnionFs::CopyUpLocked(Inode* inode, off_t size_limit) {
-  return inode->is_dir() ? CopyUpDirLocked(inode) : CopyUpFileLocked(inode, size_limit);
+Errno UnionFs::CopyUpLocked(Inode* inode) {
+  return inode->is_dir() ? CopyUpDirLocked(inode) : CopyUpFileLocked(inode, !options_.metacopy, kWhole);
+}
+
+Errno UnionFs::CopyUpContentsLocked(Inode* inode, off_t size_limit) {
+  return CopyUpFileLocked(inode, true, size_limit);
 }
 
 Errno UnionFs::CopyUpDirLocked(Inode* dir) {
@@ -59,14 +63,17 @@ Errno UnionFs::CopyUpOneDirLocked(Inode* dir) {
   return kOk;
 }
 
-Errno UnionFs::CopyUpFileLocked(Inode* inode, off_t size_limit) {
-  while (inode->copying) copied_.Wait(&mu_);
-  if (inode->upper) return kOk;
+Errno UnionFs::CopyUpFileLocked(Inode* inode, bool contents, off_t size_limit) {
+  // Attributes of a file whose contents are being fetched can change; of one that is not there yet they cannot.
+  while (inode->copying && (contents || !inode->upper)) copied_.Wait(&mu_);
+  if (inode->upper) return contents ? FetchContentsLocked(inode, size_limit) : kOk;
   if (!writable()) return Errno(EROFS);
   if (!inode->names.empty()) ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(inode->names.front()->parent));
 
   ACETATE_ASSIGN_OR_RETURN(Location from, Locate(inode));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, from.branch->Stat(from.dirfd(), from.c_name()));
+  ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
+  if (!S_ISREG(st.st_mode) || st.st_size == 0) contents = true;  // there is nothing to leave below
   const std::string temp = work_->TempName();
   UniqueFd data;
   if (S_ISREG(st.st_mode)) {
@@ -81,7 +88,10 @@ Errno UnionFs::CopyUpFileLocked(Inode* inode, off_t size_limit) {
   auto undo = absl::MakeCleanup([&] { work_->Remove(temp).IgnoreError(); });
 
   const off_t size = size_limit < 0 ? st.st_size : std::min(st.st_size, size_limit);
-  if (data.valid() && size > 0) {
+  if (!contents) {
+    if (ftruncate(data.get(), st.st_size) != 0) return Errno::Last();
+    ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_->fd(), temp.c_str(), xattrs_.metacopy().c_str(), "", 0, 0));
+  } else if (data.valid() && size > 0) {
     ACETATE_ASSIGN_OR_RETURN(FdRef source, DataFdLocked(inode, false));
     inode->copying = true;
     mu_.Unlock();
@@ -97,8 +107,16 @@ Errno UnionFs::CopyUpFileLocked(Inode* inode, off_t size_limit) {
     ACETATE_ASSIGN_OR_RETURN(from, Locate(inode));
   }
   ACETATE_RETURN_IF_ERROR(CopyMetadata(from, st, work_->fd(), temp.c_str()));
-  ACETATE_RETURN_IF_ERROR(PublishCopyLocked(inode, temp, &data));
+  ACETATE_RETURN_IF_ERROR(KeepInoLocked(inode, from, st, temp.c_str()));
+  std::unique_ptr<LowerData> lower_data;
+  if (!contents) {
+    lower_data =
+        std::make_unique<LowerData>(inode->lower_data != nullptr ? *inode->lower_data : PlaceOfLowerLocked(inode));
+  }
+  ACETATE_RETURN_IF_ERROR(PublishCopyLocked(inode, temp, contents ? &data : nullptr));
   std::move(undo).Cancel();
+  inode->lower_data = std::move(lower_data);
+  inode->contents_known = true;
   stats_->Add(Gauge::kCopyUps, 1);
   return kOk;
 }
@@ -120,13 +138,39 @@ Errno UnionFs::PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd
     dentry->in_upper = true;
     dentry->lowers.clear();
   }
-  // From here on reads go to the copy; the lower file's fd is never used for this object again.
   inode->upper = true;
+  if (data == nullptr) return kOk;
+  // From here on reads go to the copy; the lower file's fd is never used for this object again.
   data_fds_.Drop(&inode->data);
   if (data->valid()) {
     data_fds_.Put(&inode->data, std::move(*data));
     inode->data_writable = true;
   }
+  return kOk;
+}
+
+LowerData UnionFs::PlaceOfLowerLocked(const Inode* inode) const {
+  const Dentry* dentry = NameIn(inode);
+  if (dentry == nullptr) return {inode->orphan_dir, inode->orphan_name};
+  return {dentry->parent->dir->lowers[dentry->lowers.front()], dentry->name};
+}
+
+Errno UnionFs::KeepInoLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp) {
+  // Copies of a lower file's several names become files of their own, which must not pass for one.
+  if (st.st_nlink > 1 || inode->names.empty()) return kOk;
+  const std::string value = Origin{st.st_ino, layer_ids_[static_cast<size_t>(from.branch->index())]}.Encode();
+  Errno error = upper_->SetXattr(work_->fd(), temp, xattrs_.ino().c_str(), value.data(), value.size(), 0);
+  // What cannot be kept is the number after a remount: no reason not to copy.
+  if (!error.ok()) return kOk;
+  inode->own_ino = false;
+  return MarkImpureLocked(inode->names.front()->parent);
+}
+
+Errno UnionFs::MarkImpureLocked(Inode* dir) {
+  if (dir->dir->impure) return kOk;
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir->dir->upper.get()));
+  upper_->SetXattr(fd->get(), "", xattrs_.impure().c_str(), "y", 1, 0).IgnoreError();
+  dir->dir->impure = true;
   return kOk;
 }
 

@@ -37,7 +37,10 @@ TEST_F(CopyUpTest, CarriesOverAllThatAFileHas) {
   EXPECT_EQ(st.st_mtim.tv_nsec, 2);
   EXPECT_EQ(st.st_ino, ino);
   EXPECT_EQ(*fs_->GetXattr(Node("a"), "user.color", 16), "red");
-  EXPECT_EQ(ReadFile(*this / "upper/a"), "data");
+  EXPECT_EQ(Contents("a"), "data");
+  Restart();
+  EXPECT_EQ(Attr("a").st_ino, ino);
+  EXPECT_EQ(Contents("a"), "data");
 }
 
 TEST_F(CopyUpTest, ReadingCopiesNothing) {

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "fusefs/branch.h"
 #include "fusefs/fd_cache.h"
+#include "fusefs/redirect.h"
 
 namespace acetate::fusefs {
 
@@ -39,24 +40,27 @@ using LayerDirRef = std::shared_ptr<LayerDir>;
 struct Dentry {
   Inode* parent = nullptr;
   std::string name;
-  uint64_t cookie = 0;     // position in the listing, for readdir; 0 for a whiteout
-  uint64_t ino = 0;        // the union's, equal to st_ino
-  Inode* inode = nullptr;  // while known
-  unsigned char type = 0;  // DT_*; of a whiteout without meaning
-  bool whiteout = false;   // the upper layer holds a whiteout here; nothing is shown
-  bool below = false;      // a lower layer would show through: removal must leave a whiteout
-  bool in_upper = false;   // the upper layer holds the object, or for a directory its top
-  // The lower layers that make up the object, as positions in parent->dir->lowers: none or one; for a directory all
-  // that are merged.
+  uint64_t cookie = 0;      // position in the listing, for readdir; 0 for a whiteout
+  uint64_t ino = 0;         // the union's, equal to st_ino once it is settled
+  Inode* inode = nullptr;   // while known
+  unsigned char type = 0;   // DT_*; of a whiteout without meaning
+  bool whiteout = false;    // the upper layer holds a whiteout here; nothing is shown
+  bool below = false;       // a lower layer would show through: removal must leave a whiteout
+  bool in_upper = false;    // the upper layer holds the object, or for a directory its top
+  bool ino_settled = true;  // false: the object may have been copied up, and its number be that of its origin
+  // The lower layers that hold the object under this name, as positions in parent->dir->lowers: none or one; for a
+  // directory all that are merged, unless a redirect says otherwise.
   absl::InlinedVector<uint16_t, 4> lowers;
 };
 
 // What is known of a directory beyond other objects.
 struct Directory {
-  LayerDirRef upper;                // where it is in the upper branch; null when it is not
-  std::vector<LayerDirRef> lowers;  // where it is below, top first
+  LayerDirRef upper;                   // where it is in the upper branch; null when it is not
+  std::vector<LayerDirRef> lowers;     // where it is below, top first
+  std::unique_ptr<Redirect> redirect;  // what the upper one says of where it is below
   bool listed = false;
   bool removed = false;
+  bool impure = false;  // the upper one is marked as holding objects that came from below
   // Of a listed directory. `entries` owns; keys view the names.
   absl::flat_hash_map<absl::string_view, std::unique_ptr<Dentry>> entries;
   std::vector<std::pair<uint64_t, Dentry*>> order;  // by cookie; null where an entry went
@@ -71,16 +75,25 @@ struct Directory {
   LayerDir* top() const { return upper != nullptr ? upper.get() : lowers.front().get(); }
 };
 
+// Where the contents of an upper file still are that was copied up without them.
+struct LowerData {
+  LayerDirRef dir;
+  std::string name;
+};
+
 struct Inode {
-  uint64_t lookups = 0;        // the kernel's count
-  uint32_t children = 0;       // Inodes that have a name here
-  mode_t type = 0;             // S_IFMT bits
-  bool upper = false;          // of a non-directory: its object is in the upper branch
-  bool copying = false;        // a copy-up is under way without the lock
-  bool data_writable = false;  // the cached data fd can write
+  uint64_t lookups = 0;         // the kernel's count
+  uint32_t children = 0;        // Inodes that have a name here
+  mode_t type = 0;              // S_IFMT bits
+  bool upper = false;           // of a non-directory: its object is in the upper branch
+  bool copying = false;         // a copy-up is under way without the lock
+  bool data_writable = false;   // the cached data fd can write
+  bool own_ino = true;          // of an upper object: its number is not that of an object below
+  bool contents_known = false;  // of a regular file: `lower_data` has been looked for
   uint64_t ino = 0;
   absl::InlinedVector<Dentry*, 1> names;  // in the union; none: the root, or removed while in use
   FdCache::Slot data;                     // of a regular file: an fd for its contents
+  std::unique_ptr<LowerData> lower_data;  // of a metadata-only copy
   std::unique_ptr<Directory> dir;         // of a directory
   // Of an object that has lost its last name while in use. A lower one is still where it was; an upper one is held by
   // an fd or, when fds are short, `parked`: by a link in the work directory that goes when the object is forgotten.

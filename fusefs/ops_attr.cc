@@ -9,12 +9,6 @@
 #include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
-namespace {
-
-// No limit to how much of a file is copied up.
-constexpr off_t kWhole = -1;
-
-}  // namespace
 
 ErrnoOr<struct stat> UnionFs::GetAttr(NodeId node) {
   MutexLock lock(&mu_);
@@ -31,7 +25,7 @@ ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (change.set_mode || change.set_uid || change.set_gid || change.set_times) {
-    ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, kWhole));
+    ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
     if (change.set_uid || change.set_gid) {
       uid_t uid = change.set_uid ? change.uid : static_cast<uid_t>(-1);
@@ -86,7 +80,7 @@ Errno UnionFs::SetXattr(NodeId node, const std::string& key, absl::string_view v
     if (old.ok() && (flags & XATTR_CREATE) != 0) return Errno(EEXIST);
     if (!old.ok() && (flags & XATTR_REPLACE) != 0) return old.error();
   }
-  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, kWhole));
+  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   return where.branch->SetXattr(where.dirfd(), where.c_name(), stored.c_str(), value.data(), value.size(), flags);
 }
@@ -101,7 +95,7 @@ Errno UnionFs::RemoveXattr(NodeId node, const std::string& key) {
   // Except an ACL, whose removal is the wish for plain mode bits (posix_acl_xattr_set()).
   if (old.error() == ENODATA && absl::StartsWith(key, "system.posix_acl_")) return kOk;
   if (!old.ok()) return old.error();
-  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, kWhole));
+  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
   ACETATE_ASSIGN_OR_RETURN(where, Locate(inode));
   return where.branch->RemoveXattr(where.dirfd(), where.c_name(), stored.c_str());
 }

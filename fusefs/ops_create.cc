@@ -100,6 +100,7 @@ ErrnoOr<Entry> UnionFs::EnterLocked(Dentry* dentry, mode_t type) {
   Entry entry;
   ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &entry.attr));
   ++inode->lookups;
+  inode->contents_known = true;
   // A new directory is empty; there is no need to read it to know.
   if (inode->is_dir()) inode->dir->listed = true;
   entry.node = IdOf(inode);
@@ -157,7 +158,8 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (inode->is_dir()) return Errno(EPERM);
-  ACETATE_RETURN_IF_ERROR(CopyUpFileLocked(inode, -1));
+  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
+  ACETATE_RETURN_IF_ERROR(RedirectFileLocked(inode));
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(new_parent));
   auto make = [&](int dirfd, const char* made, mode_t) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
@@ -195,7 +197,8 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   inode->ino = UnionIno(*upper_, st.st_ino);
   inode->lookups = 1;
   HoldByFdLocked(inode.get(), std::move(fd));
-  Present(inode.get(), &st);
+  inode->contents_known = true;
+  ACETATE_RETURN_IF_ERROR(PresentLocked(inode.get(), &st));
   orphans_.insert(inode.get());
   stats_->Set(Gauge::kKnownInodes, ++known_);
   Entry entry;

@@ -7,23 +7,19 @@
 #include "fusefs/with_spare_fds.h"
 
 namespace acetate::fusefs {
-namespace {
-
-constexpr off_t kWhole = -1;
-
-}  // namespace
 
 ErrnoOr<FdRef> UnionFs::DataFdLocked(Inode* inode, bool write) {
   if (inode->type == S_IFDIR) return Errno(EISDIR);
   if (inode->type != S_IFREG) return Errno(EINVAL);
   if (FdRef fd = data_fds_.Get(&inode->data); fd != nullptr && (!write || inode->data_writable)) return fd;
-  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
+  ACETATE_ASSIGN_OR_RETURN(Location where, LocateContents(inode));
   auto open = [&](int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return WithSpareFds([&] { return where.branch->Open(where.dirfd(), where.c_name(), flags, 0); });
   };
   // An upper file is opened for both at once where its mode allows. A lower one is only looked at: not even its access
   // time changes where the owner can ask for that.
-  bool writable = inode->upper;
+  bool writable = inode->upper && inode->lower_data == nullptr;
   ErrnoOr<UniqueFd> fd = open(writable ? O_RDWR : O_RDONLY | O_NOATIME);
   if (!fd.ok() && !write && (fd.error() == EPERM || fd.error() == EACCES || fd.error() == ETXTBSY)) {
     writable = false;
@@ -38,7 +34,7 @@ ErrnoOr<FdRef> UnionFs::WritableFd(NodeId node, off_t size_limit) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (inode->type != S_IFREG) return Errno(inode->is_dir() ? EISDIR : EINVAL);
-  ACETATE_RETURN_IF_ERROR(CopyUpFileLocked(inode, size_limit));
+  ACETATE_RETURN_IF_ERROR(CopyUpContentsLocked(inode, size_limit));
   return DataFdLocked(inode, true);
 }
 
@@ -88,7 +84,16 @@ Errno UnionFs::FSync(NodeId node, bool data_only) {
     MutexLock lock(&mu_);
     Inode* inode = Get(node);
     if (!inode->upper || options_.skip_sync || inode->type != S_IFREG) return kOk;
-    ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(inode, false));
+    ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
+    if (inode->lower_data != nullptr) {
+      // Of a metadata-only copy the attributes are what there is to be made durable.
+      ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+      ACETATE_ASSIGN_OR_RETURN(UniqueFd copy,
+                               WithSpareFds([&] { return upper_->Open(where.dirfd(), where.c_name(), O_RDONLY); }));
+      fd = std::make_shared<const UniqueFd>(std::move(copy));
+    } else {
+      ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(inode, false));
+    }
   }
   int result = data_only ? fdatasync(fd->get()) : fsync(fd->get());
   return result == 0 ? kOk : Errno::Last();

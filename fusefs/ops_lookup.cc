@@ -54,6 +54,7 @@ Errno UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus, DirSink* sink) {
         continue;
       }
     }
+    SettleInoLocked(dentry).IgnoreError();  // a number is told in any case
     uint64_t ino = dentry->inode != nullptr ? dentry->inode->ino : dentry->ino;
     sink->Add(dentry->name, position->first, ino, type, nullptr);
   }

@@ -20,6 +20,7 @@ Errno UnionFs::KeepOrphanLocked(Dentry* dentry) {
     inode->orphan_name = dentry->name;
     return kOk;
   }
+  ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));            // by its name, while it has one
   if (inode->orphan_fd != nullptr || inode->parked) return kOk;  // kept already, for a removal that then failed
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   if (orphan_fds_ < max_orphan_fds_) {

@@ -34,6 +34,13 @@ Errno UnionFs::MakeOpaqueLocked(Dentry* dentry) {
   return upper_->SetXattr(fd->get(), "", xattrs_.opaque().c_str(), "y", 1, 0);
 }
 
+Errno UnionFs::KeepLowerPartLocked(Dentry* dentry, bool redirect, Inode* new_dir) {
+  if (redirect) ACETATE_RETURN_IF_ERROR(RedirectDirLocked(dentry));
+  if (!dentry->inode->is_dir()) ACETATE_RETURN_IF_ERROR(RedirectFileLocked(dentry->inode));
+  // A number that is not the upper object's own is looked for at the next mount where the directory says so.
+  return dentry->inode->own_ino && !redirect ? kOk : MarkImpureLocked(new_dir);
+}
+
 Errno UnionFs::ClearForReplacementLocked(Dentry* dentry) {
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(dentry->inode));
   ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> left, upper_->ReadDir(where.dirfd()));
@@ -94,17 +101,17 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
     }
     RenameSide target_side = SideOf(target);
     target_side.same_object = target_inode == inode;
-    ACETATE_ASSIGN_OR_RETURN(RenamePlan plan, PlanRename(SideOf(source), target_side, flags));
+    ACETATE_ASSIGN_OR_RETURN(RenamePlan plan, PlanRename(SideOf(source), target_side, flags, options_.write_redirects));
     if (plan.nothing_to_do) return kOk;
     if (!writable()) return Errno(EROFS);
     if (plan.check_target_empty) ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(target_inode));
     // Copying contents gives up the lock: afterwards all is looked at anew.
     if (plan.copy_up_source) {
-      ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode, -1));
+      ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
       continue;
     }
     if (plan.copy_up_target) {
-      ACETATE_RETURN_IF_ERROR(CopyUpLocked(target_inode, -1));
+      ACETATE_RETURN_IF_ERROR(CopyUpLocked(target_inode));
       continue;
     }
     ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(new_dir));
@@ -116,6 +123,10 @@ Errno UnionFs::ExecuteRenameLocked(const RenamePlan& plan, Dentry* source, Inode
                                    const std::string& new_name) {
   const bool target_exists = target != nullptr && !target->whiteout;
   const bool is_dir = source->type == DT_DIR;
+  ACETATE_RETURN_IF_ERROR(KeepLowerPartLocked(source, plan.redirect_source, new_dir));
+  if (plan.exchange && target_exists) {
+    ACETATE_RETURN_IF_ERROR(KeepLowerPartLocked(target, plan.redirect_target, source->parent));
+  }
   if (plan.make_source_opaque) ACETATE_RETURN_IF_ERROR(MakeOpaqueLocked(source));
   if (plan.make_target_opaque) ACETATE_RETURN_IF_ERROR(MakeOpaqueLocked(target));
   if (plan.clear_target) ACETATE_RETURN_IF_ERROR(ClearForReplacementLocked(target));

@@ -107,8 +107,16 @@ absl::Status SetWhiteouts(Draft& draft, absl::string_view name, absl::string_vie
   return absl::OkStatus();
 }
 
-absl::Status IgnoreRedirectDir(Draft& draft, absl::string_view name, absl::string_view value) {
-  return value == "follow" || value == "nofollow" ? absl::OkStatus() : IgnoreBool(draft, name, value);
+// As the kernel's redirect_dir: on writes and follows; off and follow only follow; nofollow does neither.
+absl::Status SetRedirectDir(Draft& draft, absl::string_view name, absl::string_view value) {
+  Options& options = draft.line.options;
+  options.follow_redirects = value != "nofollow";
+  if (value == "follow" || value == "nofollow") {
+    options.write_redirects = false;
+    return absl::OkStatus();
+  }
+  absl::Status status = ParseBool(name, value, &options.write_redirects);
+  return status.ok() ? status : Bad(name, value, "on, off, follow or nofollow");
 }
 
 absl::Status SetXino(Draft& draft, absl::string_view name, absl::string_view value) {
@@ -179,6 +187,8 @@ constexpr Rule kRules[] = {
     {"dotwh", Rule::kOptionalValue, SetDotWh},
     {"userxattr", Rule::kOptionalValue, SetXattrNamespace},
     {"whiteouts", Rule::kValue, SetWhiteouts},
+    {"redirect_dir", Rule::kValue, SetRedirectDir},
+    {"metacopy", Rule::kValue, SetBool<&Options::metacopy>},
     {"xattr", Rule::kValue, SetBool<&Options::xattr_off, true>},
     {"noxattrs", Rule::kValue, SetBool<&Options::xattr_off>},
     {"volatile", Rule::kNoValue, SetBool<&Options::skip_sync>},
@@ -198,8 +208,6 @@ constexpr Rule kRules[] = {
     {"default_permissions", Rule::kNoValue, Ignore},
     {"nonempty", Rule::kNoValue, Ignore},
     // Without effect: what they would turn on is not written yet.
-    {"redirect_dir", Rule::kValue, IgnoreRedirectDir},
-    {"metacopy", Rule::kValue, IgnoreBool},
     {"index", Rule::kValue, IgnoreBool},
     {"noacl", Rule::kNoValue, Ignore},
     // The FUSE connection.

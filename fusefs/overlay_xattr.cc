@@ -1,6 +1,7 @@
 #include "fusefs/overlay_xattr.h"
 
 #include <linux/capability.h>
+#include <linux/limits.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,7 +18,11 @@ OverlayXattr::OverlayXattr(bool trusted)
     : prefix_(trusted ? "trusted.overlay." : "user.overlay."),
       escaped_(absl::StrCat(prefix_, "overlay.")),
       opaque_(absl::StrCat(prefix_, "opaque")),
-      whiteout_(absl::StrCat(prefix_, "whiteout")) {}
+      whiteout_(absl::StrCat(prefix_, "whiteout")),
+      redirect_(absl::StrCat(prefix_, "redirect")),
+      metacopy_(absl::StrCat(prefix_, "metacopy")),
+      impure_(absl::StrCat(prefix_, "impure")),
+      ino_(absl::StrCat(prefix_, "ino")) {}
 
 bool OverlayXattr::MayUseTrusted() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -59,6 +64,18 @@ std::vector<std::string> OverlayXattr::ToCopy(absl::string_view stored_list) con
     if (!IsOwn(key)) keys.emplace_back(key);
   }
   return keys;
+}
+
+ErrnoOr<std::string> OverlayXattr::Get(const Branch& branch, int dirfd, const char* name, const std::string& key) {
+  char small[256];
+  ErrnoOr<size_t> size = branch.GetXattr(dirfd, name, key.c_str(), small, sizeof(small));
+  if (size.ok()) return std::string(small, *size);
+  if (size.error() == EOPNOTSUPP) return Errno(ENODATA);
+  if (!(size.error() == ERANGE)) return size.error();
+  std::string value(XATTR_SIZE_MAX, '\0');
+  ACETATE_ASSIGN_OR_RETURN(size_t length, branch.GetXattr(dirfd, name, key.c_str(), value.data(), value.size()));
+  value.resize(length);
+  return value;
 }
 
 Opaque OverlayXattr::GetOpaque(const Branch& branch, int dirfd, const char* name) const {

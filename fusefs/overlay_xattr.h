@@ -25,8 +25,13 @@ class OverlayXattr {
   // Whether this process may use the trusted namespace.
   static bool MayUseTrusted();
 
+  // The stored names. What each holds is in docs/format.md.
   const std::string& opaque() const { return opaque_; }
   const std::string& whiteout() const { return whiteout_; }
+  const std::string& redirect() const { return redirect_; }
+  const std::string& metacopy() const { return metacopy_; }
+  const std::string& impure() const { return impure_; }
+  const std::string& ino() const { return ino_; }
 
   // Whether `key`, as stored in a branch, is the union's own.
   bool IsOwn(absl::string_view key) const;
@@ -38,6 +43,9 @@ class OverlayXattr {
   // The stored names of a list that copy-up carries over: all but our own, escaped ones included.
   std::vector<std::string> ToCopy(absl::string_view stored_list) const;
 
+  // The value of one of the above; ENODATA where there is none, or the filesystem has no xattrs.
+  static ErrnoOr<std::string> Get(const Branch& branch, int dirfd, const char* name, const std::string& key);
+
   Opaque GetOpaque(const Branch& branch, int dirfd, const char* name) const;
   bool IsXattrWhiteout(const Branch& branch, int dirfd, const char* name) const;
 
@@ -46,6 +54,10 @@ class OverlayXattr {
   const std::string escaped_;  // "trusted.overlay.overlay."
   const std::string opaque_;
   const std::string whiteout_;
+  const std::string redirect_;
+  const std::string metacopy_;
+  const std::string impure_;
+  const std::string ino_;
 };
 
 }  // namespace acetate::fusefs

@@ -8,21 +8,23 @@ namespace {
 // Whether a directory has content in lower layers, which would stay behind.
 bool HasLowerPart(const RenameSide& side) { return side.is_dir && (side.merged || !side.in_upper); }
 
-ErrnoOr<RenamePlan> PlanExchange(const RenameSide& source, const RenameSide& target) {
+ErrnoOr<RenamePlan> PlanExchange(const RenameSide& source, const RenameSide& target, bool redirects) {
   if (!target.exists) return Errno(ENOENT);
-  if (HasLowerPart(source) || HasLowerPart(target)) return Errno(EXDEV);
   RenamePlan plan;
+  plan.redirect_source = HasLowerPart(source);
+  plan.redirect_target = HasLowerPart(target);
+  if ((plan.redirect_source || plan.redirect_target) && !redirects) return Errno(EXDEV);
   plan.copy_up_source = !source.in_upper;
   plan.copy_up_target = !target.in_upper;
-  plan.make_source_opaque = source.is_dir && target.below;
-  plan.make_target_opaque = target.is_dir && source.below;
+  plan.make_source_opaque = source.is_dir && target.below && !plan.redirect_source;
+  plan.make_target_opaque = target.is_dir && source.below && !plan.redirect_target;
   plan.exchange = true;
   return plan;
 }
 
 }  // namespace
 
-ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags) {
+ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags, bool redirects) {
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) return Errno(EINVAL);
   if ((flags & RENAME_NOREPLACE) != 0 && (flags & RENAME_EXCHANGE) != 0) return Errno(EINVAL);
   if (!source.exists) return Errno(ENOENT);
@@ -32,15 +34,16 @@ ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& targe
     plan.nothing_to_do = true;
     return plan;
   }
-  if ((flags & RENAME_EXCHANGE) != 0) return PlanExchange(source, target);
+  if ((flags & RENAME_EXCHANGE) != 0) return PlanExchange(source, target, redirects);
 
   if (target.exists && source.is_dir && !target.is_dir) return Errno(ENOTDIR);
   if (target.exists && !source.is_dir && target.is_dir) return Errno(EISDIR);
-  if (HasLowerPart(source)) return Errno(EXDEV);
+  plan.redirect_source = HasLowerPart(source);
+  if (plan.redirect_source && !redirects) return Errno(EXDEV);
   plan.copy_up_source = !source.in_upper;
   plan.check_target_empty = target.exists && target.is_dir;
   plan.clear_target = plan.check_target_empty && target.in_upper;
-  plan.make_source_opaque = source.is_dir && target.below;
+  plan.make_source_opaque = source.is_dir && target.below && !plan.redirect_source;
   if (target.whiteout && source.below) {
     // The whiteout is wanted at the old name: the two change places.
     plan.exchange = true;

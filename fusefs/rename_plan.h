@@ -24,6 +24,8 @@ struct RenamePlan {
   bool copy_up_source = false;
   bool copy_up_target = false;      // of an exchange
   bool check_target_empty = false;  // a directory is replaced: ENOTEMPTY unless it shows nothing
+  bool redirect_source = false;     // it is a directory, and what lower layers hold of it must come along
+  bool redirect_target = false;     // of an exchange
   bool make_source_opaque = false;  // it is a directory that comes to lie over something
   bool make_target_opaque = false;  // of an exchange
   bool clear_target = false;        // its upper directory must hold nothing, whiteouts included
@@ -32,8 +34,8 @@ struct RenamePlan {
   bool drop_old_whiteout = false;   // after the exchange a whiteout that nobody needs is at the old name
 };
 
-// `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. EXDEV for a directory that lower layers have a part in: moving it
-// would need a redirect, and callers like mv then copy.
-ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags);
+// `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. Without `redirects`, a directory that lower layers have a part in is
+// EXDEV, and callers like mv then copy.
+ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags, bool redirects);
 
 }  // namespace acetate::fusefs

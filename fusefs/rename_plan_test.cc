@@ -15,13 +15,13 @@ RenameSide LowerDir() { return {.exists = true, .is_dir = true, .below = true}; 
 RenameSide MergedDir() { return {.exists = true, .is_dir = true, .in_upper = true, .merged = true, .below = true}; }
 
 RenamePlan Plan(const RenameSide& source, const RenameSide& target, unsigned flags = 0) {
-  ErrnoOr<RenamePlan> plan = PlanRename(source, target, flags);
+  ErrnoOr<RenamePlan> plan = PlanRename(source, target, flags, true);
   EXPECT_TRUE(plan.ok()) << plan.error().value();
   return plan.ok() ? *plan : RenamePlan{};
 }
 
-Errno Error(const RenameSide& source, const RenameSide& target, unsigned flags = 0) {
-  return PlanRename(source, target, flags).error();
+Errno Error(const RenameSide& source, const RenameSide& target, unsigned flags = 0, bool redirects = true) {
+  return PlanRename(source, target, flags, redirects).error();
 }
 
 TEST(RenamePlanTest, UpperFileToNewNameIsPlain) {
@@ -62,10 +62,18 @@ TEST(RenamePlanTest, DirectoryOverLowerDirectoryHasNothingToClear) {
   EXPECT_FALSE(plan.clear_target);
 }
 
-TEST(RenamePlanTest, DirectoryWithLowerPartCannotMove) {
-  EXPECT_EQ(Error(LowerDir(), Nothing()), EXDEV);
-  EXPECT_EQ(Error(MergedDir(), Nothing()), EXDEV);
-  EXPECT_EQ(Error(UpperDir(), LowerDir(), RENAME_EXCHANGE), EXDEV);
+TEST(RenamePlanTest, DirectoryWithLowerPartNeedsARedirect) {
+  RenamePlan plan = Plan(LowerDir(), Nothing());
+  EXPECT_TRUE(plan.copy_up_source && plan.redirect_source && plan.leave_whiteout);
+  plan = Plan(MergedDir(), Whiteout(true));
+  EXPECT_TRUE(plan.redirect_source && plan.exchange);
+  EXPECT_FALSE(plan.make_source_opaque || plan.copy_up_source);
+  plan = Plan(UpperDir(true), LowerDir(), RENAME_EXCHANGE);
+  EXPECT_TRUE(plan.redirect_target && plan.copy_up_target && plan.make_source_opaque);
+  EXPECT_FALSE(plan.redirect_source || plan.make_target_opaque);
+  EXPECT_EQ(Error(LowerDir(), Nothing(), 0, false), EXDEV);
+  EXPECT_EQ(Error(MergedDir(), Nothing(), 0, false), EXDEV);
+  EXPECT_EQ(Error(UpperDir(), LowerDir(), RENAME_EXCHANGE, false), EXDEV);
 }
 
 TEST(RenamePlanTest, OpaqueDirectoryOverLowerOneLeavesWhiteout) {

@@ -77,6 +77,8 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
     } else {
       root->lowers.push_back(layer);
     }
+    ACETATE_ASSIGN_OR_RETURN(uint64_t id, LayerId(*branch));
+    fs->layer_ids_.push_back(id);
     if (fs->root_->ino == 0) fs->root_->ino = fs->UnionIno(*branch, st.st_ino);
   }
   fs->root_->type = S_IFDIR;
@@ -139,7 +141,7 @@ ErrnoOr<UnionFs::Location> UnionFs::Locate(const Inode* inode) {
     ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(top));
     return Location{top->branch, std::move(fd), ""};
   }
-  if (!inode->names.empty()) return Locate(*inode->names.front());
+  if (const Dentry* dentry = NameIn(inode)) return Locate(*dentry);
   if (inode->orphan_fd != nullptr) return Location{upper_, inode->orphan_fd, ""};
   if (inode->orphan_dir == nullptr) return Errno(ESTALE);
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(inode->orphan_dir.get()));
@@ -164,6 +166,8 @@ Errno UnionFs::ListLocked(Inode* inode) {
     return WithSpareFds([&] { return ReadLayer(*layer->branch, xattrs_, fd->get()); });
   };
   if (dir.upper != nullptr) {
+    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir.upper.get()));
+    dir.impure = OverlayXattr::Get(*upper_, fd->get(), "", xattrs_.impure()).ok();
     ACETATE_ASSIGN_OR_RETURN(LayerListing listing, read(dir.upper.get()));
     listing.upper = true;
     listings.push_back(std::move(listing));
@@ -183,6 +187,7 @@ Errno UnionFs::ListLocked(Inode* inode) {
     dentry->whiteout = entry.whiteout;
     if (entry.whiteout) continue;
     dentry->in_upper = entry.in_upper;
+    dentry->ino_settled = !entry.in_upper;
     dentry->lowers.assign(entry.lowers.begin(), entry.lowers.end());
     const Branch* branch = entry.in_upper ? upper_ : dir.lowers[entry.lowers.front()]->branch;
     dentry->ino = UnionIno(*branch, entry.ino);
@@ -265,12 +270,19 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   }
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(*dentry));
   ACETATE_ASSIGN_OR_RETURN(*st, where.branch->Stat(where.dirfd(), where.c_name()));
+  LayerStack stack;
+  if (S_ISDIR(st->st_mode)) {
+    ACETATE_ASSIGN_OR_RETURN(stack, StackOf(*dentry));
+    ACETATE_RETURN_IF_ERROR(TakeInoLocked(stack, dentry));
+  } else {
+    ACETATE_RETURN_IF_ERROR(SettleInoLocked(dentry));
+  }
   if (dentry->in_upper && !S_ISDIR(st->st_mode)) {
     // Whatever the link count is by now: the object may be known by a name that is gone.
     auto known = linked_.find(st->st_ino);
     if (known != linked_.end()) {
+      ACETATE_RETURN_IF_ERROR(PresentLocked(known->second, st));
       BindTo(dentry, known->second);
-      Present(known->second, st);
       return known->second;
     }
   }
@@ -278,36 +290,24 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   inode->type = st->st_mode & S_IFMT;
   inode->ino = dentry->ino;
   inode->upper = dentry->in_upper;
+  inode->own_ino = !dentry->in_upper || dentry->ino == UnionIno(*upper_, st->st_ino);
   if (S_ISDIR(st->st_mode)) {
     inode->dir = std::make_unique<Directory>();
-    const Directory& parent = *dentry->parent->dir;
-    auto layer_dir = [&](const LayerDirRef& in) {
-      auto layer = std::make_shared<LayerDir>();
-      layer->branch = in->branch;
-      layer->parent = in;
-      layer->name = dentry->name;
-      if (IsOwnMountpoint(*in, dentry->name)) layer->pinned = own_mountpoint_;
-      return layer;
-    };
-    if (dentry->in_upper) inode->dir->upper = layer_dir(parent.upper);
-    for (uint16_t position : dentry->lowers) {
-      // A layer that is opaque ends the stack.
-      if (inode->dir->upper != nullptr || !inode->dir->lowers.empty()) {
-        LayerDir* above = inode->dir->lowers.empty() ? inode->dir->upper.get() : inode->dir->lowers.back().get();
-        ErrnoOr<FdRef> fd = DirFd(above);
-        if (!fd.ok()) return fd.error();
-        if (IsOpaque(*above->branch, xattrs_, (*fd)->get())) break;
-      }
-      inode->dir->lowers.push_back(layer_dir(parent.lowers[position]));
-    }
+    inode->dir->upper = std::move(stack.upper);
+    inode->dir->lowers = std::move(stack.lowers);
+    inode->dir->redirect = std::move(stack.redirect);
   } else if (dentry->in_upper && st->st_nlink > 1) {
     inode->upper_ino = st->st_ino;
     linked_[st->st_ino] = inode.get();
   }
   BindTo(dentry, inode.get());
   stats_->Set(Gauge::kKnownInodes, ++known_);
-  Present(inode.get(), st);
-  return inode.release();
+  Inode* bound = inode.release();
+  if (Errno error = PresentLocked(bound, st); !error.ok()) {
+    FreeIfUnused(bound);
+    return error;
+  }
+  return bound;
 }
 
 void UnionFs::FreeIfUnused(Inode* inode) {
@@ -337,11 +337,20 @@ void UnionFs::FreeIfUnused(Inode* inode) {
 ErrnoOr<struct stat> UnionFs::AttrLocked(Inode* inode) {
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
-  Present(inode, &st);
+  ACETATE_RETURN_IF_ERROR(PresentLocked(inode, &st));
   return st;
 }
 
-void UnionFs::Present(const Inode* inode, struct stat* st) const {
+Errno UnionFs::PresentLocked(Inode* inode, struct stat* st) {
+  if (S_ISREG(st->st_mode) && st->st_blocks * 512 < st->st_size) {
+    // A file with holes: or one whose contents are in a lower layer, whose space is shown.
+    ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
+    if (const LowerData* data = inode->lower_data.get()) {
+      ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(data->dir.get()));
+      ACETATE_ASSIGN_OR_RETURN(struct stat lower, data->dir->branch->Stat(fd->get(), data->name.c_str()));
+      st->st_blocks = lower.st_blocks;
+    }
+  }
   st->st_ino = inode->ino;
   st->st_uid = identity_.ShownUid(st->st_uid);
   st->st_gid = identity_.ShownGid(st->st_gid);
@@ -355,6 +364,7 @@ void UnionFs::Present(const Inode* inode, struct stat* st) const {
   } else if (inode->names.empty() && inode->orphan_dir != nullptr) {
     st->st_nlink = 0;
   }
+  return kOk;
 }
 
 ErrnoOr<Entry> UnionFs::EntryLocked(Dentry* dentry) {

@@ -25,6 +25,7 @@
 #include "fusefs/identity.h"
 #include "fusefs/inode.h"
 #include "fusefs/options.h"
+#include "fusefs/origin.h"
 #include "fusefs/overlay_xattr.h"
 #include "fusefs/rename_plan.h"
 #include "fusefs/stats.h"
@@ -127,6 +128,32 @@ class UnionFs {
     const char* c_name() const { return name.c_str(); }
   };
 
+  // Contents up to any size.
+  static constexpr off_t kWhole = -1;
+
+  // The layers that make up a directory, and what its upper part says of the lower ones.
+  struct LayerStack {
+    LayerDirRef upper;
+    std::vector<LayerDirRef> lowers;
+    std::unique_ptr<Redirect> redirect;
+  };
+
+  // The way down the layers after an object.
+  struct Trail {
+    const Directory* parent = nullptr;  // of the name, while it is gone by name
+    int branch = 0;                     // the layer last looked at
+    Redirect where;                     // what to look for in the layers below it
+    bool redirected = false;
+    bool ended = false;  // something hides what may be further down
+  };
+
+  // What the next layer that holds anything there holds; kNothing when none does.
+  struct Below {
+    LayerDirRef dir;
+    std::string name;
+    Held held = Held::kNothing;
+  };
+
   UnionFs(const Options& options, std::vector<std::unique_ptr<Branch>> branches, const Identity& identity,
           Stats* stats);
 
@@ -150,7 +177,7 @@ class UnionFs {
   void FreeIfUnused(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<struct stat> AttrLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What stat says of the object itself, as the union shows it.
-  void Present(const Inode* inode, struct stat* st) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno PresentLocked(Inode* inode, struct stat* st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<Entry> EntryLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Listing changes that follow changes on disk.
   Dentry* AddDentry(Inode* dir, std::string name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -161,13 +188,56 @@ class UnionFs {
   uint64_t UnionIno(const Branch& branch, uint64_t ino) const;
   bool writable() const { return work_ != nullptr; }
 
+  bool IsLast(const Branch& branch) const { return &branch == branches_.back().get(); }
+
+  // -- layers_below.cc
+  LayerDirRef ChildLayer(const LayerDirRef& in, const std::string& name) const;
+  LayerDirRef StartBelow(const Trail& trail) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What a directory says of the layers below it. It is `rest` names before the end of the trail's path.
+  Errno ReadMarksLocked(LayerDir* dir, size_t rest, bool more_by_name, Trail* trail) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Below> NextBelowLocked(Trail* trail) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of a directory. EIO when a layer holds marks that make no sense.
+  ErrnoOr<LayerStack> StackOf(const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The names that lead to a directory from the roots of the layers below the upper one.
+  std::vector<std::string> LowerNames(const Inode* dir) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno WriteRedirectLocked(const std::vector<std::string>& names, const Location& where)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // So that an upper directory keeps its lower part when it gets another name. EXDEV when that cannot be written.
+  Errno RedirectDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Finds out whose inode number an object of the upper branch has.
+  Errno SettleInoLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno TakeInoLocked(const LayerStack& stack, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- metacopy.cc
+  // A name of the object in the layer that it is in; null when it has none.
+  Dentry* NameIn(const Inode* inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Finds `lower_data`; EIO when it should be there and is not.
+  Errno FindContentsLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Where its contents are, once they were found.
+  ErrnoOr<Location> LocateContents(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static Errno ContentsAreLost(const Branch& branch, const std::string& name);
+  // Afterwards a file of the upper branch has its contents there, or as much of them as the limit says.
+  Errno FetchContentsLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // So that a metadata-only copy keeps its contents when it gets another name.
+  Errno RedirectFileLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // -- copy_up.cc
   // After these the object is in the upper branch. Contents may be copied without the lock, so whatever the caller knew
   // of other objects must be looked at again. EROFS without a writable branch.
-  Errno CopyUpLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // With what can be changed without its contents: a directory, a file's attributes.
+  Errno CopyUpLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyUpDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyUpFileLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // With its contents, or as much of them as the limit says.
+  Errno CopyUpContentsLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyUpFileLocked(Inode* inode, bool contents, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Writes what the copy needs to keep the number of `st`, in the copy and in the directory that it will be in.
+  Errno KeepInoLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of a file that is not in the upper branch.
+  LowerData PlaceOfLowerLocked(const Inode* inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MarkImpureLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyUpOneDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `data`: the fd of the copied contents; null for a metadata-only copy.
   Errno PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyMetadata(const Location& from, const struct stat& st, int to_dirfd, const char* to_name);
   Errno CopyXattrs(const Location& from, int to_dirfd, const char* to_name);
@@ -204,6 +274,8 @@ class UnionFs {
                       bool whiteout_at_source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SwapLocked(Dentry* a, Dentry* b) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MoveLayerDirLocked(Inode* inode, Inode* new_dir, const std::string& new_name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What the object must carry so that lower layers still have their part in it under another name.
+  Errno KeepLowerPartLocked(Dentry* dentry, bool redirect, Inode* new_dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno ClearForReplacementLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno MakeOpaqueLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno MoveLocked(int old_fd, const char* old_name, int new_fd, const char* new_name, bool leave_whiteout, bool is_dir)
@@ -231,6 +303,7 @@ class UnionFs {
   const OverlayXattr xattrs_;
   Stats* const stats_;
   std::vector<uint64_t> device_of_;  // by branch: which of the different filesystems it is on, counted from 0
+  std::vector<uint64_t> layer_ids_;  // by branch: origin.h
   const Branch* upper_ = nullptr;
   // The directory that the mount covers, and by branch its path in it, from the last name to the first; empty where it
   // is not inside the branch.

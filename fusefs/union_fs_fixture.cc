@@ -45,11 +45,21 @@ Errno FailingBranch::SetXattr(int dirfd, const char* name, const char* key, cons
   return DirectoryBranch::SetXattr(dirfd, name, key, value, size, flags);
 }
 
+Errno FailingBranch::RemoveXattr(int dirfd, const char* name, const char* key) const {
+  if (Fails("removexattr")) return Errno(error);
+  return DirectoryBranch::RemoveXattr(dirfd, name, key);
+}
+
 UnionFsTest::UnionFsTest() {
   umask(0);
   for (const char* name : {"upper", "work", "lower", "bottom"}) MakeDirs(temp_ / name);
   // Attributes that every user may set, so that the rules do not depend on who runs the test.
   options_.xattr_namespace = XattrNamespace::kUser;
+}
+
+void UnionFsTest::Put(const std::string& path, const std::string& contents, mode_t mode) {
+  MakeDirs(stdfs::path(temp_ / path).parent_path().string());
+  WriteFile(temp_ / path, contents, mode);
 }
 
 void UnionFsTest::PutWhiteout(const std::string& path) {

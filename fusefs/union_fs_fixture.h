@@ -26,6 +26,7 @@ class FailingBranch : public DirectoryBranch {
   Errno SetTimes(int dirfd, const char* name, const struct timespec times[2]) const override;
   Errno SetXattr(int dirfd, const char* name, const char* key, const void* value, size_t size,
                  int flags) const override;
+  Errno RemoveXattr(int dirfd, const char* name, const char* key) const override;
 
   std::string failing;
   int error = 0;
@@ -40,6 +41,8 @@ class UnionFsTest : public testing::Test {
 
   // Paths of the layers: "upper/...", "lower/..." and, below it, "bottom/...".
   std::string operator/(const std::string& path) const { return temp_ / path; }
+  // A file of a layer, with the directories above it.
+  void Put(const std::string& path, const std::string& contents, mode_t mode = 0644);
   // A whiteout as the kernel writes it.
   void PutWhiteout(const std::string& path);
 

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
 namespace acetate::fusefs {
@@ -41,6 +42,25 @@ ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs
     listing.entries.push_back({std::move(entry.name), entry.ino, entry.type, whiteout});
   }
   return listing;
+}
+
+ErrnoOr<Held> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name) {
+  const bool dot_wh = branch.spec().format == WhiteoutFormat::kDotWh;
+  const Held hidden = branch.spec().count_whiteouts ? Held::kWhiteout : Held::kNothing;
+  if (dot_wh && absl::StartsWith(name, kDotWhPrefix)) return Held::kNothing;
+  ErrnoOr<struct stat> st = branch.Stat(dirfd, name.c_str());
+  if (st.error() == ENOENT) {
+    const bool marked = dot_wh && branch.Stat(dirfd, absl::StrCat(kDotWhPrefix, name).c_str()).ok();
+    return marked ? hidden : Held::kNothing;
+  }
+  if (!st.ok()) return st.error();
+  if (S_ISDIR(st->st_mode)) return Held::kDirectory;
+  if (IsWhiteoutDevice(*st)) return hidden;
+  if (S_ISREG(st->st_mode) && st->st_size == 0 && xattrs.IsXattrWhiteout(branch, dirfd, name.c_str()) &&
+      xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts) {
+    return hidden;
+  }
+  return Held::kOther;
 }
 
 bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {

@@ -20,6 +20,12 @@ namespace acetate::fusefs {
 // Fills `entries` and `count_whiteouts`. Thread-safe.
 ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
 
+// What one layer holds under a name.
+enum class Held { kNothing, kWhiteout, kDirectory, kOther };
+
+// The same for a single name of the layer's directory `dirfd`. Thread-safe.
+ErrnoOr<Held> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name);
+
 // Whether the layer's directory hides the directories of its name below.
 bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
 

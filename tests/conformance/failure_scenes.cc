@@ -38,8 +38,8 @@ TEST_F(FullDiskScene, ACopyUpThatDoesNotFitIsEnospcAndLeavesNothing) {
   WriteFile(Lower("big"), std::string(4 << 20, 'b'));
   WriteFile(Lower("d"), "");
   Mount();
-  EXPECT_EQ(Error(chmod(Union("big").c_str(), 0600)), ENOSPC);
-  EXPECT_EQ(Error(setxattr(Union("big").c_str(), "user.a", "a", 1, 0)), ENOSPC);
+  EXPECT_EQ(Error(pwrite(Open(Union("big"), O_WRONLY).get(), "x", 1, 0)), ENOSPC);
+  EXPECT_EQ(Error(truncate(Union("big").c_str(), 3 << 20)), ENOSPC);
   EXPECT_EQ(StatOf(Union("big")).st_size, 4 << 20);
   EXPECT_EQ(StatOf(Union("big")).st_mode & 07777, 0644u);
   EXPECT_EQ(Names(Upper("")), Strings{});

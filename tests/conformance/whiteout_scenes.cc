@@ -60,7 +60,30 @@ TEST_F(WhiteoutScene, MovingALowerFileLeavesOne) {
   ASSERT_EQ(rename(Union("a").c_str(), Union("b").c_str()), 0);
   EXPECT_EQ(Names(Union("")), Strings{"b"});
   EXPECT_TRUE(IsWhiteout(Upper("a")));
-  EXPECT_EQ(ReadFile(Upper("b")), "text");
+  EXPECT_EQ(ReadFile(Union("b")), "text");
+}
+
+TEST_F(WhiteoutScene, MovingALowerDirectoryLeavesOneAndCopiesNothingInIt) {
+  MakeDirs(Lower("d/sub"));
+  WriteFile(Lower("d/sub/a"), "text");
+  WriteFile(Lower("d/b"), "b");
+  Mount();
+  UniqueFd inside = Open(Union("d/sub"), O_RDONLY | O_DIRECTORY);
+  const struct stat before = StatOf(Union("d"));
+  ASSERT_EQ(rename(Union("d").c_str(), Union("e").c_str()), 0);
+  ASSERT_EQ(faccessat(inside.get(), "a", R_OK, 0), 0);
+  inside.Reset();
+  ASSERT_EQ(mkdir(Union("d").c_str(), 0755), 0);
+  ASSERT_EQ(rename(Union("e/sub").c_str(), Union("d/sub").c_str()), 0);
+  for (int mounts = 0; mounts < 2; ++mounts) {
+    EXPECT_EQ(Names(Union("")), (Strings{"d", "e"}));
+    EXPECT_EQ(Names(Union("d")), Strings{"sub"});
+    EXPECT_EQ(ReadFile(Union("d/sub/a")), "text");
+    EXPECT_EQ(Names(Union("e")), Strings{"b"});
+    EXPECT_EQ(StatOf(Union("e")).st_ino, before.st_ino);
+    Remount();
+  }
+  EXPECT_EQ(Names(Upper("d/sub")), Strings{});
 }
 
 TEST_F(WhiteoutScene, AFileTakesTheNameOfAWhiteout) {

@@ -69,7 +69,7 @@ TEST_P(CrowdTest, EndsInOneTreeForAll) {
     EXPECT_FALSE(verdict) << verdict->what;
   };
   expect_same(MountProgramUnion("", directories, 0));
-  expect_same(MountKernelUnion("kernel overlayfs", directories, "redirect_dir=off"));
+  expect_same(MountKernelUnion("kernel overlayfs", directories, kReader));
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CrowdTest, testing::Range(1, 5));

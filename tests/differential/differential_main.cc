@@ -23,8 +23,8 @@ DEFINE_uint64(seed, 0, "Run this seed only; 0: the fixed seeds, then a fresh one
 DEFINE_int32(rounds, 24, "How many fixed seeds.");
 DEFINE_int32(ops, 900, "Operations in a round.");
 DEFINE_string(union, "",
-              "What is tested: a program with fuse-overlayfs's command line, or 'kernel' or 'kernel-redirect' "
-              "(the kernel's overlayfs against itself, without and with redirects). Empty: this build's fusefs.");
+              "What is tested: a program with fuse-overlayfs's command line, or 'kernel' or 'kernel-rigid' "
+              "(the kernel's overlayfs against itself, with and without redirects). Empty: this build's fusefs.");
 DEFINE_string(base, "both", "Where the layers live: 'tmpfs', 'disk' ($TEST_TMPDIR or /tmp), or 'both' in turn.");
 DEFINE_int32(few_fds, 48, "How many files the daemon may have open in every third round; 0: no limit.");
 DEFINE_string(omit, "", "Leave out paths that hold this text, such as '.wh.' for a union that hides such names.");

@@ -13,12 +13,10 @@
 namespace acetate::differential {
 namespace {
 
-const char kIdealUnion[] = "redirect_dir=off";
-
 std::unique_ptr<Tree> MountSubject(const RoundOptions& options, const UnionDirectories& directories) {
   if (options.union_name == "kernel") return MountKernelUnion("kernel as subject", directories, kIdealUnion);
-  if (options.union_name == "kernel-redirect") {
-    return MountKernelUnion("kernel with redirects", directories, "redirect_dir=on");
+  if (options.union_name == "kernel-rigid") {
+    return MountKernelUnion("kernel without redirects", directories, "redirect_dir=off,metacopy=off,index=off");
   }
   return MountProgramUnion(options.union_name, directories, options.max_fds);
 }
@@ -90,7 +88,7 @@ class Round {
       return verdict;
     }
     if (std::string wrong = CheckLeftovers(subject_directories_); !wrong.empty()) return Verdict{wrong, "leftovers"};
-    const std::unique_ptr<Tree> again = MountKernelUnion("its upper", subject_directories_, kIdealUnion);
+    const std::unique_ptr<Tree> again = MountKernelUnion("its upper", subject_directories_, kReader);
     again->Enter(began_);
     const std::string seen = ForgiveKernel(walk, again->worker().Run(walk));
     return Judge(walk, {plain, seen, plain}, "its upper mounted by kernel overlayfs");

@@ -22,7 +22,7 @@ using Tally = std::map<std::string, Count>;
 
 struct RoundOptions {
   std::string base;        // an existing directory, emptied by the caller
-  std::string union_name;  // "" fusefs; "kernel" or "kernel-redirect" the kernel's; else a program
+  std::string union_name;  // "" fusefs; "kernel" or "kernel-rigid" the kernel's; else a program
   int max_fds = 0;         // see MountProgramUnion
   Tally* tally = nullptr;  // what is done is counted here
 };

@@ -91,18 +91,33 @@ bool IsOpaque(const std::string& path) {
   return lgetxattr(path.c_str(), "trusted.overlay.opaque", value, sizeof(value)) == 1 && value[0] == 'y';
 }
 
-// Whiteouts of `upper`/`path` that hide nothing that the lowers (mounted on `below`) show.
-void FindNeedless(const std::string& upper, const std::string& below, const std::string& path, bool hidden,
-                  std::string& needless) {
+// Where the layers below hold what the upper directory `path` merges, when they hold its parent at `parent`.
+std::string PathBelow(const std::string& upper, const std::string& path, const std::string& parent) {
+  char value[4096];
+  const ssize_t size = lgetxattr((upper + path).c_str(), "trusted.overlay.redirect", value, sizeof(value));
+  if (size < 0) return parent + path.substr(path.rfind('/'));
+  const std::string redirect(value, static_cast<size_t>(size));
+  return redirect[0] == '/' ? redirect : parent + "/" + redirect;
+}
+
+// Whiteouts of `upper`/`path` that hide nothing that the lowers (mounted on `below`) show at `path_below`.
+void FindNeedless(const std::string& upper, const std::string& below, const std::string& path,
+                  const std::string& path_below, bool hidden, std::string& needless) {
   std::vector<DirectoryEntry> entries;
   ListDirectory(upper + path, entries);
   for (const DirectoryEntry& entry : entries) {
     const std::string child = path + "/" + entry.name;
     struct stat st;
     if (IsWhiteout(upper + child)) {
-      if (hidden || lstat((below + child).c_str(), &st) != 0) absl::StrAppend(&needless, " ", Escape(child));
+      if (hidden || lstat((below + path_below + "/" + entry.name).c_str(), &st) != 0) {
+        absl::StrAppend(&needless, " ", Escape(child));
+      }
     } else if (lstat((upper + child).c_str(), &st) == 0 && S_ISDIR(st.st_mode)) {
-      FindNeedless(upper, below, child, hidden || IsOpaque(upper + child), needless);
+      const bool opaque = IsOpaque(upper + child);
+      const std::string child_below = PathBelow(upper, child, path_below);
+      // Below a redirect there is something again, whatever hides the names above it.
+      const bool redirected = !opaque && child_below != path_below + "/" + entry.name;
+      FindNeedless(upper, below, child, child_below, opaque || (hidden && !redirected), needless);
     }
   }
 }
@@ -133,7 +148,7 @@ std::unique_ptr<Tree> MakePlainTree(const Layers& layers, const std::string& bas
 
 std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirectories& directories,
                                        const std::string& options) {
-  return std::make_unique<KernelTree>(name, directories, "index=off,metacopy=off," + options);
+  return std::make_unique<KernelTree>(name, directories, options);
 }
 
 std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds) {
@@ -151,7 +166,7 @@ std::string CheckLeftovers(const UnionDirectories& directories) {
     return absl::StrCat("mount ", data, ": ", strerror(errno));
   }
   std::string needless;
-  FindNeedless(directories.upper, below, "", false, needless);
+  FindNeedless(directories.upper, below, "", "", false, needless);
   umount(below.c_str());
   if (!needless.empty()) return "whiteouts that hide nothing:" + needless;
   std::vector<DirectoryEntry> left;

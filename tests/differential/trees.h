@@ -49,7 +49,13 @@ UnionDirectories MaterialiseLayers(const Layers& layers, const std::string& base
 // A directory that holds the flattened layers.
 std::unique_ptr<Tree> MakePlainTree(const Layers& layers, const std::string& base);
 
-// The kernel's overlayfs. `options` are added to index=off,metacopy=off.
+// How the kernel's overlayfs is mounted where it is the model. Not with metadata-only copies: with them, opening one for
+// writing changes its time.
+inline constexpr char kIdealUnion[] = "redirect_dir=on,metacopy=off,index=off";
+// How it is mounted over layers that another union wrote.
+inline constexpr char kReader[] = "redirect_dir=on,metacopy=on,index=off";
+
+// The kernel's overlayfs, with these options beside the directories.
 std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirectories& directories,
                                        const std::string& options);
 
