@@ -42,6 +42,25 @@ Errno RenameAt2(int old_dirfd, const char* old_name, int new_dirfd, const char* 
   return ToErrno(syscall(SYS_renameat2, old_dirfd, old_name, new_dirfd, new_name, flags));
 }
 
+ErrnoOr<FileHandle> NameToHandleAt(int dirfd, const char* name) {
+  constexpr int kHandleFid = 0x200;  // AT_HANDLE_FID
+  struct {
+    file_handle head;
+    char bytes[MAX_HANDLE_SZ];
+  } handle;
+  int mount_id;
+  const int flags = name[0] == '\0' ? AT_EMPTY_PATH : 0;
+  for (int kind : {0, kHandleFid}) {
+    handle.head.handle_bytes = MAX_HANDLE_SZ;
+    if (name_to_handle_at(dirfd, name, &handle.head, &mount_id, flags | kind) == 0) {
+      const char* bytes = reinterpret_cast<const char*>(handle.head.f_handle);
+      return FileHandle{handle.head.handle_type, std::string(bytes, handle.head.handle_bytes)};
+    }
+    if (errno != EOPNOTSUPP) break;
+  }
+  return errno == EINVAL ? Errno(EOPNOTSUPP) : Errno::Last();
+}
+
 Errno ChmodAtNoFollow(int dirfd, const char* name, mode_t mode) {
   static std::atomic<bool> has_fchmodat2{true};
   if (has_fchmodat2.load(std::memory_order_relaxed)) {

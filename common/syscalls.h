@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "common/errno_or.h"
 #include "common/unique_fd.h"
@@ -22,6 +23,16 @@ ErrnoOr<UniqueFd> OpenAt(int dirfd, const char* name, int flags, mode_t mode = 0
 
 // renameat2(2).
 Errno RenameAt2(int old_dirfd, const char* old_name, int new_dirfd, const char* new_name, unsigned flags);
+
+// What name_to_handle_at(2) says of an object, symlinks not followed; it names the object for as long as it lives.
+struct FileHandle {
+  int type = 0;
+  std::string bytes;
+};
+
+// An empty name is `dirfd` itself. Where the filesystem has no handles to open files by (EOPNOTSUPP), such as merely
+// tell files apart, from kernel 6.5 on.
+ErrnoOr<FileHandle> NameToHandleAt(int dirfd, const char* name);
 
 // chmod of the named object itself, never of what a symlink there points at: fchmodat2(2) where the kernel has it
 // (6.6), else through an O_PATH fd and /proc/self/fd. EOPNOTSUPP for a symlink.

@@ -107,16 +107,28 @@ Errno UnionFs::CopyUpFileLocked(Inode* inode, bool contents, off_t size_limit) {
     ACETATE_ASSIGN_OR_RETURN(from, Locate(inode));
   }
   ACETATE_RETURN_IF_ERROR(CopyMetadata(from, st, work_->fd(), temp.c_str()));
+  if (size < st.st_size) {
+    // What is published is the truncated file, and its time.
+    const struct timespec times[2] = {st.st_atim, {0, UTIME_NOW}};
+    ACETATE_RETURN_IF_ERROR(upper_->SetTimes(work_->fd(), temp.c_str(), times));
+  }
   ACETATE_RETURN_IF_ERROR(KeepInoLocked(inode, from, st, temp.c_str()));
+  if (inode->links != nullptr) {
+    ACETATE_RETURN_IF_ERROR(MarkForIndexLocked(inode, from, st, temp.c_str(), contents));
+  }
   std::unique_ptr<LowerData> lower_data;
   if (!contents) {
-    lower_data =
-        std::make_unique<LowerData>(inode->lower_data != nullptr ? *inode->lower_data : PlaceOfLowerLocked(inode));
+    lower_data = std::make_unique<LowerData>(inode->lower_data != nullptr ? *inode->lower_data
+                                                                          : PlaceOfLowerLocked(inode, st.st_size));
   }
   ACETATE_RETURN_IF_ERROR(PublishCopyLocked(inode, temp, contents ? &data : nullptr));
   std::move(undo).Cancel();
   inode->lower_data = std::move(lower_data);
   inode->contents_known = true;
+  if (inode->links != nullptr) {
+    // Names in use are in the upper branch, where who reads the layer alone looks for them.
+    for (size_t i = 0; i < inode->names.size(); ++i) ACETATE_RETURN_IF_ERROR(LinkUpLocked(inode->names[i]));
+  }
   stats_->Add(Gauge::kCopyUps, 1);
   return kOk;
 }
@@ -128,6 +140,8 @@ Errno UnionFs::PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd
     ACETATE_RETURN_IF_ERROR(upper_->Unlink(work_->fd(), temp.c_str()));
     inode->orphan_dir = nullptr;
     HoldByFdLocked(inode, std::move(held));
+  } else if (inode->links != nullptr) {
+    ACETATE_RETURN_IF_ERROR(PublishInIndexLocked(inode, temp));
   } else {
     Dentry* dentry = inode->names.front();
     ACETATE_ASSIGN_OR_RETURN(FdRef parent_fd, DirFd(dentry->parent->dir->upper.get()));
@@ -149,15 +163,15 @@ Errno UnionFs::PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd
   return kOk;
 }
 
-LowerData UnionFs::PlaceOfLowerLocked(const Inode* inode) const {
+LowerData UnionFs::PlaceOfLowerLocked(const Inode* inode, off_t size) const {
   const Dentry* dentry = NameIn(inode);
-  if (dentry == nullptr) return {inode->orphan_dir, inode->orphan_name};
-  return {dentry->parent->dir->lowers[dentry->lowers.front()], dentry->name};
+  if (dentry == nullptr) return {inode->orphan_dir, inode->orphan_name, size};
+  return {dentry->parent->dir->lowers[dentry->lowers.front()], dentry->name, size};
 }
 
 Errno UnionFs::KeepInoLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp) {
-  // Copies of a lower file's several names become files of their own, which must not pass for one.
-  if (st.st_nlink > 1 || inode->names.empty()) return kOk;
+  // Copies of a lower file's several names become files of their own without an index, and must not pass for one.
+  if ((st.st_nlink > 1 && inode->links == nullptr) || inode->names.empty()) return kOk;
   const std::string value = Origin{st.st_ino, layer_ids_[static_cast<size_t>(from.branch->index())]}.Encode();
   Errno error = upper_->SetXattr(work_->fd(), temp, xattrs_.ino().c_str(), value.data(), value.size(), 0);
   // What cannot be kept is the number after a remount: no reason not to copy.

@@ -79,6 +79,18 @@ struct Directory {
 struct LowerData {
   LayerDirRef dir;
   std::string name;
+  off_t size = 0;  // as much of it counts as the upper file is long
+};
+
+// Which object of a lower layer: the filesystem, counted as UnionFs does, and the inode number there.
+using LowerKey = std::pair<uint64_t, uint64_t>;
+
+// Of a file that has, or had when it was copied up, several names in a lower layer.
+struct LowerLinks {
+  LowerKey lower = {};     // {0, 0} while it is known by names of the upper layer only
+  std::string index_name;  // in the index of hard links
+  bool indexed = false;    // it is there
+  int64_t excess = 0;      // of an indexed one: how many names more the union shows than the upper object has links
 };
 
 struct Inode {
@@ -93,6 +105,7 @@ struct Inode {
   uint64_t ino = 0;
   absl::InlinedVector<Dentry*, 1> names;  // in the union; none: the root, or removed while in use
   FdCache::Slot data;                     // of a regular file: an fd for its contents
+  std::unique_ptr<LowerLinks> links;      // of a file that can have names that nobody has asked for
   std::unique_ptr<LowerData> lower_data;  // of a metadata-only copy
   std::unique_ptr<Directory> dir;         // of a directory
   // Of an object that has lost its last name while in use. A lower one is still where it was; an upper one is held by

@@ -57,7 +57,13 @@ Errno UnionFs::FindContentsLocked(Inode* inode) {
     name = below.name;
     ACETATE_ASSIGN_OR_RETURN(struct stat st, branch->Stat(fd->get(), name.c_str()));
     if (!S_ISREG(st.st_mode)) return ContentsAreLost(*branch, name);
-    found = std::make_unique<LowerData>(LowerData{below.dir, name});
+    if (found == nullptr) found = std::make_unique<LowerData>();
+    found->dir = below.dir;
+    found->name = name;
+  }
+  if (found != nullptr) {
+    ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
+    found->size = st.st_size;
   }
   inode->lower_data = std::move(found);
   inode->contents_known = true;
@@ -90,6 +96,7 @@ Errno UnionFs::FetchContentsLocked(Inode* inode, off_t size_limit) {
     // The file is that long from now on, whether its contents are here or below.
     if (ftruncate(data.get(), size_limit) != 0) return Errno::Last();
     size = size_limit;
+    inode->lower_data->size = size;
   }
   inode->copying = true;
   mu_.Unlock();

@@ -163,6 +163,18 @@ TEST_F(MetacopyTest, WithoutContentsItIsEio) {
   EXPECT_EQ(List("").size(), 4u);
 }
 
+// What a truncation leaves that was killed before it had fetched what stays.
+TEST_F(MetacopyTest, ShorterThanItsContents) {
+  MakeMetacopy("upper/a", 4);
+  Put("lower/a", "data and more");
+  Start();
+  EXPECT_EQ(Contents("a"), "data");
+  EXPECT_EQ(*fs_->LSeek(Node("a"), 0, SEEK_HOLE), 4);
+  EXPECT_EQ(fs_->LSeek(Node("a"), 4, SEEK_DATA).error(), ENXIO);
+  EXPECT_EQ(Truncate("a", 6)->st_size, 6);
+  EXPECT_EQ(Contents("a"), std::string("data\0\0", 6));
+}
+
 TEST_F(MetacopyTest, EmptyFilesAndOtherKindsHaveNothingToLeaveBelow) {
   Put("lower/a", "");
   Start();

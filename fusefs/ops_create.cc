@@ -173,6 +173,7 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
     inode->upper_ino = st.st_ino;
     linked_[st.st_ino] = inode;
   }
+  if (!inode->own_ino) ACETATE_RETURN_IF_ERROR(MarkImpureLocked(dir));
   dentry->ino = inode->ino;
   BindTo(dentry, inode);
   return EnterLocked(dentry, inode->type);

@@ -30,6 +30,15 @@ ErrnoOr<FdRef> UnionFs::DataFdLocked(Inode* inode, bool write) {
   return data_fds_.Put(&inode->data, *std::move(fd));
 }
 
+ErrnoOr<UnionFs::Source> UnionFs::SourceOf(NodeId node) {
+  MutexLock lock(&mu_);
+  Inode* inode = Get(node);
+  Source source;
+  ACETATE_ASSIGN_OR_RETURN(source.fd, DataFdLocked(inode, false));
+  if (inode->lower_data != nullptr) source.end = inode->lower_data->size;
+  return source;
+}
+
 ErrnoOr<FdRef> UnionFs::WritableFd(NodeId node, off_t size_limit) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
@@ -39,14 +48,11 @@ ErrnoOr<FdRef> UnionFs::WritableFd(NodeId node, off_t size_limit) {
 }
 
 ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offset) {
-  FdRef fd;
-  {
-    MutexLock lock(&mu_);
-    ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(Get(node), false));
-  }
+  ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(node));
+  size = source.Clamp(size, offset);
   size_t done = 0;
   while (done < size) {
-    ssize_t result = pread(fd->get(), buffer + done, size - done, offset + static_cast<off_t>(done));
+    ssize_t result = pread(source.fd->get(), buffer + done, size - done, offset + static_cast<off_t>(done));
     if (result < 0 && errno == EINTR) continue;
     if (result < 0) return Errno::Last();
     if (result == 0) break;
@@ -118,26 +124,22 @@ Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {
 }
 
 ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
-  FdRef fd;
-  {
-    MutexLock lock(&mu_);
-    ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(Get(node), false));
-  }
+  ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(node));
+  if (offset >= source.end) return Errno(ENXIO);
   // The position of the shared fd means nothing: all reads and writes name theirs.
-  off_t result = lseek(fd->get(), offset, whence);
+  off_t result = lseek(source.fd->get(), offset, whence);
   if (result < 0) return Errno::Last();
-  return result;
+  if (result >= source.end && whence == SEEK_DATA) return Errno(ENXIO);
+  return std::min(result, source.end);
 }
 
 ErrnoOr<size_t> UnionFs::CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size,
                                        unsigned flags) {
   ACETATE_ASSIGN_OR_RETURN(FdRef out_fd, WritableFd(out, kWhole));
-  FdRef in_fd;
-  {
-    MutexLock lock(&mu_);
-    ACETATE_ASSIGN_OR_RETURN(in_fd, DataFdLocked(Get(in), false));
-  }
-  ssize_t result = copy_file_range(in_fd->get(), &in_offset, out_fd->get(), &out_offset, size, flags);
+  ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(in));
+  size = source.Clamp(size, in_offset);
+  if (size == 0) return 0;
+  ssize_t result = copy_file_range(source.fd->get(), &in_offset, out_fd->get(), &out_offset, size, flags);
   if (result < 0) return Errno::Last();
   return static_cast<size_t>(result);
 }

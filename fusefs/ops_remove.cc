@@ -11,7 +11,6 @@ namespace acetate::fusefs {
 
 Errno UnionFs::KeepOrphanLocked(Dentry* dentry) {
   Inode* inode = dentry->inode;
-  if (inode == nullptr || inode->names.size() > 1) return kOk;
   if (!inode->upper) {
     // A lower object stays where it is; only the union loses it.
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
@@ -80,9 +79,21 @@ Errno UnionFs::Unlink(NodeId parent, const std::string& name) {
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, FindShown(dir, name));
   if (dentry->type == DT_DIR) return Errno(EISDIR);
+  if (dentry->inode == nullptr && index_ != nullptr) {
+    struct stat st;
+    ACETATE_RETURN_IF_ERROR(Bind(dentry, &st).error());  // it may be one of several names
+  }
+  if (Inode* inode = dentry->inode; inode != nullptr && inode->links != nullptr && !inode->upper) {
+    // How many names are left can only be written down with a copy (ovl_nlink_start()).
+    ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
+    dentry = Find(dir, name);
+    if (dentry == nullptr || dentry->inode != inode) return Errno(ENOENT);
+  }
   ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir->dir->upper.get()));
-  ACETATE_RETURN_IF_ERROR(KeepOrphanLocked(dentry));
+  ACETATE_ASSIGN_OR_RETURN(bool last, IsLastNameLocked(dentry->inode));
+  if (last) ACETATE_RETURN_IF_ERROR(KeepOrphanLocked(dentry));
+  const bool was_upper = dentry->in_upper;
   if (!dentry->below) {
     ACETATE_RETURN_IF_ERROR(upper_->Unlink(fd->get(), name.c_str()));
   } else if (dentry->in_upper) {
@@ -91,6 +102,7 @@ Errno UnionFs::Unlink(NodeId parent, const std::string& name) {
     ACETATE_RETURN_IF_ERROR(whiteouts_->PrepareDir(fd->get()));
     ACETATE_RETURN_IF_ERROR(whiteouts_->Place(fd->get(), name.c_str()));
   }
+  DropLinkLocked(dentry->inode, was_upper, last).IgnoreError();
   ForgetNameLocked(dentry, dentry->below);
   return kOk;
 }

@@ -107,11 +107,13 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
     if (plan.check_target_empty) ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(target_inode));
     // Copying contents gives up the lock: afterwards all is looked at anew.
     if (plan.copy_up_source) {
-      ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
+      ACETATE_RETURN_IF_ERROR(inode->upper ? LinkUpLocked(source) : CopyUpLocked(inode));
       continue;
     }
-    if (plan.copy_up_target) {
-      ACETATE_RETURN_IF_ERROR(CopyUpLocked(target_inode));
+    // A file with other names below is copied up before it loses this one: their count is kept in the copy.
+    const bool loses_a_name = target_inode != nullptr && target_inode->links != nullptr && !target_inode->upper;
+    if (plan.copy_up_target || loses_a_name) {
+      ACETATE_RETURN_IF_ERROR(target_inode->upper ? LinkUpLocked(target) : CopyUpLocked(target_inode));
       continue;
     }
     ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(new_dir));
@@ -145,6 +147,7 @@ Errno UnionFs::ExecuteRenameLocked(const RenamePlan& plan, Dentry* source, Inode
     TransferLocked(source, new_dir, target, new_name, !dropped);
     return kOk;
   }
+  bool last = false;
   if (target_exists) {
     if (target->type == DT_DIR) {
       ACETATE_ASSIGN_OR_RETURN(FdRef held, DirFd(target->inode->dir->top()));
@@ -155,10 +158,12 @@ Errno UnionFs::ExecuteRenameLocked(const RenamePlan& plan, Dentry* source, Inode
       TransferLocked(source, new_dir, target, new_name, plan.leave_whiteout);
       return kOk;
     }
-    ACETATE_RETURN_IF_ERROR(KeepOrphanLocked(target));
+    ACETATE_ASSIGN_OR_RETURN(last, IsLastNameLocked(target->inode));
+    if (last) ACETATE_RETURN_IF_ERROR(KeepOrphanLocked(target));
   }
   ACETATE_RETURN_IF_ERROR(
       MoveLocked(old_fd->get(), source->name.c_str(), new_fd->get(), new_name.c_str(), plan.leave_whiteout, is_dir));
+  if (target_exists) DropLinkLocked(target->inode, target->in_upper, last).IgnoreError();
   TransferLocked(source, new_dir, target, new_name, plan.leave_whiteout);
   return kOk;
 }

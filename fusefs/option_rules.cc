@@ -188,6 +188,7 @@ constexpr Rule kRules[] = {
     {"userxattr", Rule::kOptionalValue, SetXattrNamespace},
     {"whiteouts", Rule::kValue, SetWhiteouts},
     {"redirect_dir", Rule::kValue, SetRedirectDir},
+    {"index", Rule::kValue, SetBool<&Options::index>},
     {"metacopy", Rule::kValue, SetBool<&Options::metacopy>},
     {"xattr", Rule::kValue, SetBool<&Options::xattr_off, true>},
     {"noxattrs", Rule::kValue, SetBool<&Options::xattr_off>},
@@ -208,7 +209,6 @@ constexpr Rule kRules[] = {
     {"default_permissions", Rule::kNoValue, Ignore},
     {"nonempty", Rule::kNoValue, Ignore},
     // Without effect: what they would turn on is not written yet.
-    {"index", Rule::kValue, IgnoreBool},
     {"noacl", Rule::kNoValue, Ignore},
     // The FUSE connection.
     {"timeout", Rule::kValue, SetTimeout},

@@ -46,6 +46,7 @@ struct Options {
   bool xattr_off = false;        // applications see no xattrs: GETXATTR is answered ENOSYS
   bool follow_redirects = true;  // what layers say of moved directories counts
   bool write_redirects = true;   // a directory that lower layers have a part in can be renamed
+  bool index = true;             // hard links of lower files are kept when one of them is copied up
   bool metacopy = true;          // a change of attributes alone copies no contents
   bool skip_sync = false;        // fsync and its like succeed at once (volatile, fsync=0)
 

@@ -22,7 +22,9 @@ OverlayXattr::OverlayXattr(bool trusted)
       redirect_(absl::StrCat(prefix_, "redirect")),
       metacopy_(absl::StrCat(prefix_, "metacopy")),
       impure_(absl::StrCat(prefix_, "impure")),
-      ino_(absl::StrCat(prefix_, "ino")) {}
+      ino_(absl::StrCat(prefix_, "ino")),
+      origin_(absl::StrCat(prefix_, "origin")),
+      nlink_(absl::StrCat(prefix_, "nlink")) {}
 
 bool OverlayXattr::MayUseTrusted() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};

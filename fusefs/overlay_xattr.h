@@ -32,6 +32,8 @@ class OverlayXattr {
   const std::string& metacopy() const { return metacopy_; }
   const std::string& impure() const { return impure_; }
   const std::string& ino() const { return ino_; }
+  const std::string& origin() const { return origin_; }
+  const std::string& nlink() const { return nlink_; }
 
   // Whether `key`, as stored in a branch, is the union's own.
   bool IsOwn(absl::string_view key) const;
@@ -58,6 +60,8 @@ class OverlayXattr {
   const std::string metacopy_;
   const std::string impure_;
   const std::string ino_;
+  const std::string origin_;
+  const std::string nlink_;
 };
 
 }  // namespace acetate::fusefs

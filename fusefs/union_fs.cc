@@ -90,6 +90,9 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
     fs->work_layer_->branch = fs->upper_;
     ACETATE_ASSIGN_OR_RETURN(UniqueFd work, fs->upper_->Open(fs->work_->fd(), ".", O_PATH | O_DIRECTORY, 0));
     fs->work_layer_->pinned = std::make_shared<const UniqueFd>(std::move(work));
+    if (options.index) {
+      ACETATE_ASSIGN_OR_RETURN(fs->index_, LinkIndex::Open(fs->upper_, &fs->xattrs_, fs->workdir_fd_.get()));
+    }
     fs->whiteouts_ =
         std::make_unique<WhiteoutWriter>(fs->upper_, &fs->xattrs_, fs->work_->fd(), options.write_whiteouts);
   }
@@ -142,6 +145,7 @@ ErrnoOr<UnionFs::Location> UnionFs::Locate(const Inode* inode) {
     return Location{top->branch, std::move(fd), ""};
   }
   if (const Dentry* dentry = NameIn(inode)) return Locate(*dentry);
+  if (inode->links != nullptr && inode->links->indexed) return Location{upper_, index_->fd(), inode->links->index_name};
   if (inode->orphan_fd != nullptr) return Location{upper_, inode->orphan_fd, ""};
   if (inode->orphan_dir == nullptr) return Errno(ESTALE);
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(inode->orphan_dir.get()));
@@ -277,26 +281,34 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   } else {
     ACETATE_RETURN_IF_ERROR(SettleInoLocked(dentry));
   }
-  if (dentry->in_upper && !S_ISDIR(st->st_mode)) {
-    // Whatever the link count is by now: the object may be known by a name that is gone.
-    auto known = linked_.find(st->st_ino);
-    if (known != linked_.end()) {
-      ACETATE_RETURN_IF_ERROR(PresentLocked(known->second, st));
-      BindTo(dentry, known->second);
-      return known->second;
+  std::unique_ptr<LowerLinks> links;
+  if (!S_ISDIR(st->st_mode)) {
+    ACETATE_ASSIGN_OR_RETURN(Inode * known, FindLinkedLocked(*dentry, where, *st, &links));
+    if (known != nullptr) {
+      ACETATE_ASSIGN_OR_RETURN(*st, AttrLocked(known));
+      BindTo(dentry, known);
+      return known;
     }
   }
   auto inode = std::make_unique<Inode>();
   inode->type = st->st_mode & S_IFMT;
   inode->ino = dentry->ino;
   inode->upper = dentry->in_upper;
+  const bool indexed = links != nullptr && links->indexed;
+  EnterLinksLocked(inode.get(), std::move(links));
+  if (indexed && !dentry->in_upper) {
+    // The object is the copy in the index.
+    inode->upper = true;
+    inode->own_ino = false;
+    ACETATE_ASSIGN_OR_RETURN(*st, upper_->Stat(index_->fd()->get(), inode->links->index_name.c_str()));
+  }
   inode->own_ino = !dentry->in_upper || dentry->ino == UnionIno(*upper_, st->st_ino);
   if (S_ISDIR(st->st_mode)) {
     inode->dir = std::make_unique<Directory>();
     inode->dir->upper = std::move(stack.upper);
     inode->dir->lowers = std::move(stack.lowers);
     inode->dir->redirect = std::move(stack.redirect);
-  } else if (dentry->in_upper && st->st_nlink > 1) {
+  } else if (inode->upper && (st->st_nlink > 1 || indexed)) {
     inode->upper_ino = st->st_ino;
     linked_[st->st_ino] = inode.get();
   }
@@ -312,7 +324,7 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
 
 void UnionFs::FreeIfUnused(Inode* inode) {
   while (inode != root_.get() && inode->lookups == 0 && inode->children == 0 && !inode->copying) {
-    if (inode->upper_ino != 0) linked_.erase(inode->upper_ino);
+    LeaveLinksLocked(inode);
     orphans_.erase(inode);
     ReleaseOrphanLocked(inode);
     // Its directories may go with it. Each is held as long as it is in the list: freeing one may reach another.
@@ -359,9 +371,13 @@ Errno UnionFs::PresentLocked(Inode* inode, struct stat* st) {
     // and its like not to rely on the count.
     if (inode->dir->merged()) st->st_nlink = 1;
     if (inode->dir->removed) st->st_nlink = 0;
-  } else if (inode->parked) {
+    return kOk;
+  }
+  const bool indexed = inode->links != nullptr && inode->links->indexed;
+  if (indexed) st->st_nlink = static_cast<nlink_t>(static_cast<int64_t>(st->st_nlink) + inode->links->excess);
+  if (inode->parked) {
     --st->st_nlink;  // the link in the work directory
-  } else if (inode->names.empty() && inode->orphan_dir != nullptr) {
+  } else if (!indexed && inode->names.empty() && inode->orphan_dir != nullptr) {
     st->st_nlink = 0;
   }
   return kOk;

@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +26,7 @@
 #include "fusefs/branch.h"
 #include "fusefs/identity.h"
 #include "fusefs/inode.h"
+#include "fusefs/link_index.h"
 #include "fusefs/options.h"
 #include "fusefs/origin.h"
 #include "fusefs/overlay_xattr.h"
@@ -221,6 +224,24 @@ class UnionFs {
   // So that a metadata-only copy keeps its contents when it gets another name.
   Errno RedirectFileLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // -- hard_links.cc
+  // The known inode that a name leads to by hard links, if any; null otherwise, and then `links` is what a new inode is
+  // to know of its other names, if it can have any.
+  ErrnoOr<Inode*> FindLinkedLocked(const Dentry& dentry, const Location& where, const struct stat& st,
+                                   std::unique_ptr<LowerLinks>* links) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EnterLinksLocked(Inode* inode, std::unique_ptr<LowerLinks> links) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LeaveLinksLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What a copy must carry to be in the index.
+  Errno MarkForIndexLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp, bool contents)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno PublishInIndexLocked(Inode* inode, const std::string& temp) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Afterwards a name of an indexed object is in the upper branch too.
+  Errno LinkUpLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the object is gone with the one name of it that is about to go.
+  ErrnoOr<bool> IsLastNameLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // After a name went that was, or was not, in the upper branch.
+  Errno DropLinkLocked(Inode* inode, bool in_upper, bool last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // -- copy_up.cc
   // After these the object is in the upper branch. Contents may be copied without the lock, so whatever the caller knew
   // of other objects must be looked at again. EROFS without a writable branch.
@@ -234,7 +255,7 @@ class UnionFs {
   Errno KeepInoLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Of a file that is not in the upper branch.
-  LowerData PlaceOfLowerLocked(const Inode* inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  LowerData PlaceOfLowerLocked(const Inode* inode, off_t size) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno MarkImpureLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyUpOneDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `data`: the fd of the copied contents; null for a metadata-only copy.
@@ -255,7 +276,7 @@ class UnionFs {
   ErrnoOr<Entry> EnterLocked(Dentry* dentry, mode_t type) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- ops_remove.cc
-  // Keeps hold of an object that is about to lose its last known name.
+  // Keeps hold of an object that is about to lose its last name.
   Errno KeepOrphanLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void HoldByFdLocked(Inode* inode, UniqueFd fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets go of what KeepOrphanLocked kept.
@@ -283,6 +304,15 @@ class UnionFs {
 
   // -- ops_data.cc
   ErrnoOr<FdRef> DataFdLocked(Inode* inode, bool write) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // An fd to read contents from, and how much of what it leads to counts.
+  struct Source {
+    FdRef fd;
+    off_t end = std::numeric_limits<off_t>::max();
+    size_t Clamp(size_t size, off_t offset) const {
+      return offset >= end ? 0 : std::min(size, static_cast<size_t>(end - offset));
+    }
+  };
+  ErrnoOr<Source> SourceOf(NodeId node);
   // Copied up when it is not, and open for writing.
   ErrnoOr<FdRef> WritableFd(NodeId node, off_t size_limit);
   // Runs `open` again with fewer cached fds when the process has run out of them.
@@ -316,10 +346,12 @@ class UnionFs {
   CondVar copied_ ABSL_GUARDED_BY(mu_);
   FdCache dir_fds_ ABSL_GUARDED_BY(mu_);
   FdCache data_fds_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<LinkIndex> index_ ABSL_GUARDED_BY(mu_);  // null: there is none
   std::unique_ptr<WhiteoutWriter> whiteouts_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<Inode> root_;
   // Upper objects with several names, by the branch's inode number.
   absl::flat_hash_map<ino_t, Inode*> linked_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<LowerKey, Inode*> lower_linked_ ABSL_GUARDED_BY(mu_);  // lower ones
   // Inodes in use that have no name in any listed directory.
   absl::flat_hash_set<Inode*> orphans_ ABSL_GUARDED_BY(mu_);
   const size_t max_orphan_fds_;

@@ -37,7 +37,8 @@ ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs
       ErrnoOr<struct stat> st = branch.Stat(dirfd, entry.name.c_str());
       whiteout = st.ok() && IsWhiteoutDevice(*st);
     } else if (entry.type == DT_REG && xattr_whiteouts) {
-      whiteout = xattrs.IsXattrWhiteout(branch, dirfd, entry.name.c_str());
+      ErrnoOr<struct stat> st = branch.Stat(dirfd, entry.name.c_str());
+      whiteout = st.ok() && st->st_size == 0 && xattrs.IsXattrWhiteout(branch, dirfd, entry.name.c_str());
     }
     listing.entries.push_back({std::move(entry.name), entry.ino, entry.type, whiteout});
   }

@@ -24,13 +24,32 @@ class Maker {
       // Lowers may have their whiteouts written in the way that needs no device nodes; the root says so.
       xattr_whiteouts_ = layer_ != 0 && random_.Percent(35);
       for (const Entry& entry : Flatten(below)) below_[entry.path] = entry.type;
+      files_.clear();
       Directory("", 0, false);
     }
+    // A union counts the names that its layer has, a plain directory those that are seen: they must be the same.
+    std::vector<Entry> kept;
+    for (const Entry& entry : layers_.entries) {
+      const bool is_link = entry.type == EntryType::kHardLink;
+      if (!is_link || (IsSeen(entry.path, entry.layer) && IsSeen(entry.target, entry.layer))) kept.push_back(entry);
+    }
+    layers_.entries = std::move(kept);
     return layers_;
   }
 
  private:
   bool IsBelow(const std::string& path) const { return below_.count(path) != 0; }
+
+  // Whether no layer above this one hides the path.
+  bool IsSeen(const std::string& path, int layer) const {
+    for (const Entry& above : layers_.entries) {
+      if (above.layer >= layer) continue;
+      if (above.path == path) return false;
+      const bool is_ancestor = above.path.empty() || path.rfind(above.path + "/", 0) == 0;
+      if (is_ancestor && (above.type != EntryType::kDirectory || above.opaque)) return false;
+    }
+    return true;
+  }
 
   Entry NewEntry(EntryType type, const std::string& path) {
     Entry entry;
@@ -92,16 +111,15 @@ class Maker {
       Entry link = NewEntry(EntryType::kSymlink, path);
       link.target = random_.Pick(SymlinkTargets());
       layers_.entries.push_back(link);
-    } else if (die < 94 || layer_ != 0 || files_of_upper_.empty()) {
+    } else if (die < 92 || files_.empty()) {
       Entry node = NewEntry(EntryType::kNode, path);
       node.mode = random_.Pick(NodeModes());
       if (S_ISCHR(node.mode) || S_ISBLK(node.mode)) node.rdev = makedev(240, 1 + random_.Below(9));
       AddXattrs(node);
       layers_.entries.push_back(node);
     } else {
-      // Hard links in the upper only: across a copy-up they need an index, which the kernel side runs without.
       Entry link = NewEntry(EntryType::kHardLink, path);
-      link.target = random_.Pick(files_of_upper_);
+      link.target = random_.Pick(files_);
       layers_.entries.push_back(link);
     }
   }
@@ -122,7 +140,7 @@ class Maker {
     file.pattern = random_.Next() >> 1;
     AddXattrs(file);
     layers_.entries.push_back(file);
-    if (layer_ == 0) files_of_upper_.push_back(path);
+    files_.push_back(path);
   }
 
   Random& random_;
@@ -130,7 +148,7 @@ class Maker {
   int layer_ = 0;
   bool xattr_whiteouts_ = false;  // in this layer
   std::map<std::string, EntryType> below_;
-  std::vector<std::string> files_of_upper_;
+  std::vector<std::string> files_;  // of this layer
 };
 
 }  // namespace

@@ -51,9 +51,9 @@ std::unique_ptr<Tree> MakePlainTree(const Layers& layers, const std::string& bas
 
 // How the kernel's overlayfs is mounted where it is the model. Not with metadata-only copies: with them, opening one for
 // writing changes its time.
-inline constexpr char kIdealUnion[] = "redirect_dir=on,metacopy=off,index=off";
+inline constexpr char kIdealUnion[] = "redirect_dir=on,metacopy=off,index=on";
 // How it is mounted over layers that another union wrote.
-inline constexpr char kReader[] = "redirect_dir=on,metacopy=on,index=off";
+inline constexpr char kReader[] = "redirect_dir=on,metacopy=on,index=on";
 
 // The kernel's overlayfs, with these options beside the directories.
 std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirectories& directories,
