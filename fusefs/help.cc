@@ -29,6 +29,9 @@ options:
   dotwh              .wh.NAME files in the layers of lowerdir count as whiteouts
   whiteouts=HOW      write whiteouts as char (device 0/0), xattr, or auto: char where it is permitted
   userxattr[=auto]   keep overlay xattrs under user. instead of trusted.; auto (the default): when not privileged
+  redirect_dir=off   renaming a directory that a lower layer has a part in is EXDEV; nofollow: nor are old ones followed
+  metacopy=off       copy up whole files even where only attributes change
+  index=off          hard links of a lower file part when one is changed
   xattr=off          no extended attributes for applications
   volatile           answer fsync at once; a crash of the machine may lose the writable layer
   timeout=SECONDS    how long the kernel may keep names and attributes (default: until the mount ends)
