@@ -169,6 +169,17 @@ TEST_F(RemoveTest, LowerFileInUseIsReadAndWrittenOn) {
   EXPECT_TRUE(WorkIsClean());
 }
 
+TEST_F(RemoveTest, DirectoryInUseKeepsItsMode) {
+  Put("lower/d/a", "a");
+  ASSERT_EQ(chmod((*this / "lower/d").c_str(), 0755), 0);
+  Start();
+  NodeId node = Node("d");
+  ASSERT_TRUE(fs_->Rename(kRootId, "d", kRootId, "e", 0).ok());
+  EXPECT_TRUE(fs_->Unlink(node, "a").ok());
+  EXPECT_TRUE(fs_->RmDir(kRootId, "e").ok());
+  EXPECT_EQ(fs_->GetAttr(node)->st_mode & 07777, 0755u);
+}
+
 TEST_F(RemoveTest, DirectoryInUseIsEmptyAndTakesNothing) {
   MakeDirs(*this / "upper/d");
   Start();

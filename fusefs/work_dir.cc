@@ -48,20 +48,36 @@ Errno WorkDir::Remove(const std::string& name) {
       continue;
     }
     if (!(error == ENOTEMPTY || error == EEXIST)) return error;
-    // Subdirectories are moved up beside it, so that depth costs neither fds nor stack.
-    upper_->Chmod(fd(), current.c_str(), 0700).IgnoreError();
-    ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, upper_->Open(fd(), current.c_str(), O_PATH | O_DIRECTORY));
-    ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, upper_->ReadDir(dir.get()));
-    for (const RawEntry& entry : entries) {
-      if (entry.type != DT_DIR) {
-        ACETATE_RETURN_IF_ERROR(upper_->Unlink(dir.get(), entry.name.c_str()));
-      } else if (!upper_->RmDir(dir.get(), entry.name.c_str()).ok()) {
-        std::string moved = TempName();
-        // Moving a directory rewrites its "..", which its own mode may forbid.
-        upper_->Chmod(dir.get(), entry.name.c_str(), 0700).IgnoreError();
-        ACETATE_RETURN_IF_ERROR(upper_->Rename(dir.get(), entry.name.c_str(), fd(), moved.c_str(), 0));
-        pending.push_back(std::move(moved));
-      }
+    ACETATE_RETURN_IF_ERROR(Unpack(current, &pending));
+  }
+  return kOk;
+}
+
+Errno WorkDir::Unpack(const std::string& name, std::vector<std::string>* pending) {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, upper_->Open(fd(), name.c_str(), O_PATH | O_DIRECTORY));
+  // Modes are changed only where they forbid this: somebody may have the directory open, and ask for its mode.
+  ErrnoOr<std::vector<RawEntry>> entries = upper_->ReadDir(dir.get());
+  if (entries.error() == EACCES) {
+    upper_->Chmod(fd(), name.c_str(), 0700).IgnoreError();
+    entries = upper_->ReadDir(dir.get());
+  }
+  if (!entries.ok()) return entries.error();
+  for (const RawEntry& entry : *entries) {
+    const char* child = entry.name.c_str();
+    auto act = [&](const auto& call) {
+      Errno error = call();
+      if (!(error == EACCES)) return error;
+      upper_->Chmod(fd(), name.c_str(), 0700).IgnoreError();
+      // Moving a directory rewrites its "..", which its own mode may forbid.
+      if (entry.type == DT_DIR) upper_->Chmod(dir.get(), child, 0700).IgnoreError();
+      return call();
+    };
+    if (entry.type != DT_DIR) {
+      ACETATE_RETURN_IF_ERROR(act([&] { return upper_->Unlink(dir.get(), child); }));
+    } else if (!act([&] { return upper_->RmDir(dir.get(), child); }).ok()) {
+      std::string moved = TempName();
+      ACETATE_RETURN_IF_ERROR(act([&] { return upper_->Rename(dir.get(), child, fd(), moved.c_str(), 0); }));
+      pending->push_back(std::move(moved));
     }
   }
   return kOk;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/errno_or.h"
 #include "common/unique_fd.h"
@@ -30,6 +31,10 @@ class WorkDir {
   Errno RemoveDirFrom(int dirfd, const char* name);
 
  private:
+  // Empties the directory `name`. Subdirectories are moved up beside it, so that depth costs neither fds nor stack, and
+  // added to `pending`.
+  Errno Unpack(const std::string& name, std::vector<std::string>* pending);
+
   WorkDir(const Branch* upper, UniqueFd fd, uint64_t first) : upper_(upper), fd_(std::move(fd)), next_(first) {}
 
   const Branch* const upper_;
