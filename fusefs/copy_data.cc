@@ -58,7 +58,28 @@ Errno CopyRun(int from, int to, off_t begin, off_t end) {
   return kOk;
 }
 
+// Counts what it copies.
+Errno CopyRuns(int from, int to, off_t position, off_t size, off_t* copied) {
+  while (position < size) {
+    off_t begin = lseek(from, position, SEEK_DATA);
+    if (begin < 0 && errno == ENXIO) break;  // only a hole is left
+    if (begin < 0) begin = position;         // no SEEK_DATA: all is data
+    if (begin >= size) break;
+    off_t end = lseek(from, begin, SEEK_HOLE);
+    if (end < 0 || end > size) end = size;
+    ACETATE_RETURN_IF_ERROR(CopyRun(from, to, begin, end));
+    *copied += end - begin;
+    position = end;
+  }
+  return kOk;
+}
+
 }  // namespace
+
+Errno CopyRange(int from, int to, off_t begin, off_t end) {
+  off_t copied = 0;
+  return CopyRuns(from, to, begin, end, &copied);
+}
 
 ErrnoOr<off_t> CopyData(int from, int to, off_t size) {
   if (size == 0) return off_t{0};
@@ -67,17 +88,7 @@ ErrnoOr<off_t> CopyData(int from, int to, off_t size) {
     return off_t{0};
   }
   off_t copied = 0;
-  for (off_t position = 0; position < size;) {
-    off_t begin = lseek(from, position, SEEK_DATA);
-    if (begin < 0 && errno == ENXIO) break;  // only a hole is left
-    if (begin < 0) begin = position;         // no SEEK_DATA: all is data
-    if (begin >= size) break;
-    off_t end = lseek(from, begin, SEEK_HOLE);
-    if (end < 0 || end > size) end = size;
-    ACETATE_RETURN_IF_ERROR(CopyRun(from, to, begin, end));
-    copied += end - begin;
-    position = end;
-  }
+  ACETATE_RETURN_IF_ERROR(CopyRuns(from, to, 0, size, &copied));
   if (ftruncate(to, size) != 0) return Errno::Last();
   return copied;
 }

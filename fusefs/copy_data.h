@@ -12,4 +12,8 @@ namespace acetate::fusefs {
 // copied one way or another, holes and clones not counted.
 ErrnoOr<off_t> CopyData(int from, int to, off_t size);
 
+// Copies the data of `from` between two positions to the same place in `to`; where `from` has a hole, `to` stays as it
+// is.
+Errno CopyRange(int from, int to, off_t begin, off_t end);
+
 }  // namespace acetate::fusefs

@@ -21,7 +21,8 @@ Errno UnionFs::CopyUpLocked(Inode* inode) {
 }
 
 Errno UnionFs::CopyUpContentsLocked(Inode* inode, off_t size_limit) {
-  return CopyUpFileLocked(inode, true, size_limit);
+  ACETATE_ASSIGN_OR_RETURN(bool lazy, StartLazyCopyLocked(inode, size_limit));
+  return lazy ? kOk : CopyUpFileLocked(inode, true, size_limit);
 }
 
 Errno UnionFs::CopyUpDirLocked(Inode* dir) {

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "fusefs/branch.h"
 #include "fusefs/fd_cache.h"
+#include "fusefs/lazy_file.h"
 #include "fusefs/redirect.h"
 
 namespace acetate::fusefs {
@@ -79,7 +80,10 @@ struct Directory {
 struct LowerData {
   LayerDirRef dir;
   std::string name;
-  off_t size = 0;  // as much of it counts as the upper file is long
+  off_t size = 0;  // as much of it counts
+  // Of a large file that is copied while it is in use: what is data in the upper file is its own already.
+  bool partial = false;
+  std::shared_ptr<LazyFile> lazy;  // of a partial one, once its contents are used
 };
 
 // Which object of a lower layer: the filesystem, counted as UnionFs does, and the inode number there.
@@ -98,6 +102,7 @@ struct Inode {
   uint32_t children = 0;        // Inodes that have a name here
   mode_t type = 0;              // S_IFMT bits
   bool upper = false;           // of a non-directory: its object is in the upper branch
+  bool queued = false;          // for the background copy, which must find it
   bool copying = false;         // a copy-up is under way without the lock
   bool data_writable = false;   // the cached data fd can write
   bool own_ino = true;          // of an upper object: its number is not that of an object below

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "fusefs/complain.h"
 #include "fusefs/copy_data.h"
@@ -64,9 +65,28 @@ Errno UnionFs::FindContentsLocked(Inode* inode) {
   if (found != nullptr) {
     ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
     found->size = st.st_size;
+    ACETATE_RETURN_IF_ERROR(ReadPartialLocked(where, found.get()));
   }
   inode->lower_data = std::move(found);
   inode->contents_known = true;
+  return kOk;
+}
+
+Errno UnionFs::ReadPartialLocked(const Location& where, LowerData* data) {
+  ErrnoOr<std::string> value = OverlayXattr::Get(*where.branch, where.dirfd(), where.c_name(), xattrs_.partial());
+  if (value.error() == ENODATA) return kOk;
+  if (!value.ok()) return value.error();
+  int64_t floor;
+  if (!absl::SimpleAtoi(*value, &floor) || floor < 0 || where.branch != upper_) {
+    Complain(absl::StrCat("branch ", where.branch->spec().path, ": file ", where.name,
+                          where.branch == upper_
+                              ? " is partly copied, and does not say how much"
+                              : " is partly copied; mount the layer writable over those below it, and "
+                                "unmount it, to have it finished"));
+    return Errno(EIO);
+  }
+  data->partial = true;
+  data->size = std::min<off_t>(data->size, floor);
   return kOk;
 }
 

@@ -18,9 +18,13 @@ ErrnoOr<struct stat> UnionFs::GetAttr(NodeId node) {
 ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   if (change.set_size) {
     // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
-    ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, change.size));
-    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(KillSuid(fd->get()).error());
-    if (ftruncate(fd->get(), change.size) != 0) return Errno::Last();
+    ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, change.size, /*whole=*/false));
+    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(KillSuid(target.raw()).error());
+    if (target.lazy != nullptr) {
+      ACETATE_RETURN_IF_ERROR(TruncateLazily(node, target.lazy.get(), change.size));
+    } else if (ftruncate(target.raw(), change.size) != 0) {
+      return Errno::Last();
+    }
   }
   MutexLock lock(&mu_);
   Inode* inode = Get(node);

@@ -34,21 +34,34 @@ ErrnoOr<UnionFs::Source> UnionFs::SourceOf(NodeId node) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   Source source;
+  ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
+  if (inode->lower_data != nullptr && inode->lower_data->partial) {
+    ACETATE_RETURN_IF_ERROR(StartLazyCopyLocked(inode, kWhole).error());
+    source.lazy = inode->lower_data->lazy;
+    return source;
+  }
   ACETATE_ASSIGN_OR_RETURN(source.fd, DataFdLocked(inode, false));
   if (inode->lower_data != nullptr) source.end = inode->lower_data->size;
   return source;
 }
 
-ErrnoOr<FdRef> UnionFs::WritableFd(NodeId node, off_t size_limit) {
+ErrnoOr<UnionFs::Target> UnionFs::TargetOf(NodeId node, off_t size_limit, bool whole) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (inode->type != S_IFREG) return Errno(inode->is_dir() ? EISDIR : EINVAL);
   ACETATE_RETURN_IF_ERROR(CopyUpContentsLocked(inode, size_limit));
-  return DataFdLocked(inode, true);
+  if (whole) ACETATE_RETURN_IF_ERROR(CopyRestLocked(inode));
+  Target target;
+  if (inode->lower_data != nullptr) target.lazy = inode->lower_data->lazy;
+  if (target.lazy == nullptr) {
+    ACETATE_ASSIGN_OR_RETURN(target.fd, DataFdLocked(inode, true));
+  }
+  return target;
 }
 
 ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offset) {
   ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(node));
+  if (source.lazy != nullptr) return source.lazy->Read(buffer, size, offset);
   size = source.Clamp(size, offset);
   size_t done = 0;
   while (done < size) {
@@ -62,14 +75,18 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
 }
 
 ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid) {
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, kWhole));
+  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
   Written written;
   if (kill_suid) {
-    ACETATE_ASSIGN_OR_RETURN(written.mode_changed, KillSuid(fd->get()));
+    ACETATE_ASSIGN_OR_RETURN(written.mode_changed, KillSuid(target.raw()));
+  }
+  if (target.lazy != nullptr) {
+    ACETATE_ASSIGN_OR_RETURN(written.size, target.lazy->Write(data, size, offset));
+    return written;
   }
   while (written.size < size) {
     ssize_t result =
-        pwrite(fd->get(), data + written.size, size - written.size, offset + static_cast<off_t>(written.size));
+        pwrite(target.raw(), data + written.size, size - written.size, offset + static_cast<off_t>(written.size));
     if (result < 0 && errno == EINTR) continue;
     // What was written before the error counts; the caller meets the error with its next write.
     if (result < 0 && written.size == 0) return Errno::Last();
@@ -80,8 +97,8 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
 }
 
 ErrnoOr<bool> UnionFs::ClearSuid(NodeId node) {
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, kWhole));
-  return KillSuid(fd->get());
+  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
+  return KillSuid(target.raw());
 }
 
 Errno UnionFs::FSync(NodeId node, bool data_only) {
@@ -119,12 +136,20 @@ Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
 }
 
 Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, WritableFd(node, kWhole));
-  return fallocate(fd->get(), mode, offset, length) == 0 ? kOk : Errno::Last();
+  // Holes that are made, or filled with nothing, must not be taken for what is still to be copied.
+  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/true));
+  return fallocate(target.raw(), mode, offset, length) == 0 ? kOk : Errno::Last();
 }
 
 ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
   ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(node));
+  if (source.lazy != nullptr) {
+    // Which of its holes are holes is not known before it is whole: until then all is data.
+    struct stat st;
+    if (fstat(source.lazy->upper_fd(), &st) != 0) return Errno::Last();
+    if (offset < 0 || offset >= st.st_size) return Errno(ENXIO);
+    return whence == SEEK_DATA ? offset : st.st_size;
+  }
   if (offset >= source.end) return Errno(ENXIO);
   // The position of the shared fd means nothing: all reads and writes name theirs.
   off_t result = lseek(source.fd->get(), offset, whence);
@@ -135,11 +160,12 @@ ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
 
 ErrnoOr<size_t> UnionFs::CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size,
                                        unsigned flags) {
-  ACETATE_ASSIGN_OR_RETURN(FdRef out_fd, WritableFd(out, kWhole));
+  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(out, kWhole, /*whole=*/true));
   ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(in));
+  if (source.lazy != nullptr) return Errno(EXDEV);  // the kernel copies by reading and writing then
   size = source.Clamp(size, in_offset);
   if (size == 0) return 0;
-  ssize_t result = copy_file_range(source.fd->get(), &in_offset, out_fd->get(), &out_offset, size, flags);
+  ssize_t result = copy_file_range(source.fd->get(), &in_offset, target.raw(), &out_offset, size, flags);
   if (result < 0) return Errno::Last();
   return static_cast<size_t>(result);
 }

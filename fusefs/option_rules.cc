@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "fusefs/branch_list.h"
 
 namespace acetate::fusefs {
@@ -119,6 +120,24 @@ absl::Status SetRedirectDir(Draft& draft, absl::string_view name, absl::string_v
   return status.ok() ? status : Bad(name, value, "on, off, follow or nofollow");
 }
 
+absl::Status SetLazyCopyUpMin(Draft& draft, absl::string_view name, absl::string_view value) {
+  int64_t& bytes = draft.line.options.lazy_copy_up_min;
+  bytes = -1;
+  if (value == "off") return absl::OkStatus();
+  absl::string_view digits = value;
+  int shift = 0;
+  for (absl::string_view unit : {"K", "M", "G"}) {
+    shift += 10;
+    if (!absl::ConsumeSuffix(&digits, unit)) continue;
+    if (absl::SimpleAtoi(digits, &bytes) && bytes >= 0 && bytes <= INT64_MAX >> shift) {
+      bytes <<= shift;
+      return absl::OkStatus();
+    }
+  }
+  if (absl::SimpleAtoi(value, &bytes) && bytes >= 0) return absl::OkStatus();
+  return Bad(name, value, "a number of bytes, with K, M or G or without, or off");
+}
+
 absl::Status SetXino(Draft& draft, absl::string_view name, absl::string_view value) {
   return value == "auto" ? absl::OkStatus() : IgnoreBool(draft, name, value);
 }
@@ -188,6 +207,7 @@ constexpr Rule kRules[] = {
     {"userxattr", Rule::kOptionalValue, SetXattrNamespace},
     {"whiteouts", Rule::kValue, SetWhiteouts},
     {"redirect_dir", Rule::kValue, SetRedirectDir},
+    {"lazy_copy_up_min", Rule::kValue, SetLazyCopyUpMin},
     {"index", Rule::kValue, SetBool<&Options::index>},
     {"metacopy", Rule::kValue, SetBool<&Options::metacopy>},
     {"xattr", Rule::kValue, SetBool<&Options::xattr_off, true>},

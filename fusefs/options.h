@@ -3,6 +3,7 @@
 // it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -43,12 +44,13 @@ struct Options {
   // The union.
   XattrNamespace xattr_namespace = XattrNamespace::kAuto;
   WhiteoutEncoding write_whiteouts = WhiteoutEncoding::kAuto;
-  bool xattr_off = false;        // applications see no xattrs: GETXATTR is answered ENOSYS
-  bool follow_redirects = true;  // what layers say of moved directories counts
-  bool write_redirects = true;   // a directory that lower layers have a part in can be renamed
-  bool index = true;             // hard links of lower files are kept when one of them is copied up
-  bool metacopy = true;          // a change of attributes alone copies no contents
-  bool skip_sync = false;        // fsync and its like succeed at once (volatile, fsync=0)
+  bool xattr_off = false;              // applications see no xattrs: GETXATTR is answered ENOSYS
+  bool follow_redirects = true;        // what layers say of moved directories counts
+  bool write_redirects = true;         // a directory that lower layers have a part in can be renamed
+  bool index = true;                   // hard links of lower files are kept when one of them is copied up
+  int64_t lazy_copy_up_min = 8 << 20;  // bytes from which a file is copied in the background; -1: never
+  bool metacopy = true;                // a change of attributes alone copies no contents
+  bool skip_sync = false;              // fsync and its like succeed at once (volatile, fsync=0)
 
   // The FUSE connection. 0 means that libfuse and the kernel choose.
   double timeout = 1e9;  // seconds the kernel may keep entries and attributes

@@ -22,6 +22,7 @@ OverlayXattr::OverlayXattr(bool trusted)
       redirect_(absl::StrCat(prefix_, "redirect")),
       metacopy_(absl::StrCat(prefix_, "metacopy")),
       impure_(absl::StrCat(prefix_, "impure")),
+      partial_(absl::StrCat(prefix_, "partial")),
       ino_(absl::StrCat(prefix_, "ino")),
       origin_(absl::StrCat(prefix_, "origin")),
       nlink_(absl::StrCat(prefix_, "nlink")) {}

@@ -31,6 +31,7 @@ class OverlayXattr {
   const std::string& redirect() const { return redirect_; }
   const std::string& metacopy() const { return metacopy_; }
   const std::string& impure() const { return impure_; }
+  const std::string& partial() const { return partial_; }
   const std::string& ino() const { return ino_; }
   const std::string& origin() const { return origin_; }
   const std::string& nlink() const { return nlink_; }
@@ -59,6 +60,7 @@ class OverlayXattr {
   const std::string redirect_;
   const std::string metacopy_;
   const std::string impure_;
+  const std::string partial_;
   const std::string ino_;
   const std::string origin_;
   const std::string nlink_;

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <climits>
@@ -40,6 +41,7 @@ UnionFs::UnionFs(const Options& options, std::vector<std::unique_ptr<Branch>> br
       max_orphan_fds_(FdShare()) {}
 
 UnionFs::~UnionFs() {
+  EndBackground();
   // What the kernel never forgot hangs below the root, or is an orphan.
   MutexLock lock(&mu_);
   std::vector<Inode*> known = {root_.get()};
@@ -85,6 +87,8 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
   fs->root_->dir = std::move(root);
   if (fs->upper_ != nullptr) {
     fs->workdir_fd_ = std::move(workdir_fd);
+    struct statfs upper_fs;
+    fs->upper_tells_holes_ = fstatfs(fs->upper_->root_fd(), &upper_fs) == 0 && LazyFile::TellsHoles(upper_fs.f_type);
     ACETATE_ASSIGN_OR_RETURN(fs->work_, WorkDir::Open(fs->upper_, fs->workdir_fd_.get()));
     fs->work_layer_ = std::make_shared<LayerDir>();
     fs->work_layer_->branch = fs->upper_;
@@ -323,7 +327,7 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
 }
 
 void UnionFs::FreeIfUnused(Inode* inode) {
-  while (inode != root_.get() && inode->lookups == 0 && inode->children == 0 && !inode->copying) {
+  while (inode != root_.get() && inode->lookups == 0 && inode->children == 0 && !inode->copying && !inode->queued) {
     LeaveLinksLocked(inode);
     orphans_.erase(inode);
     ReleaseOrphanLocked(inode);

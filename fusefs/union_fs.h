@@ -13,9 +13,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -218,6 +220,8 @@ class UnionFs {
   Errno FindContentsLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Where its contents are, once they were found.
   ErrnoOr<Location> LocateContents(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether it is partly copied, and how much of the lower file counts then.
+  Errno ReadPartialLocked(const Location& where, LowerData* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static Errno ContentsAreLost(const Branch& branch, const std::string& name);
   // Afterwards a file of the upper branch has its contents there, or as much of them as the limit says.
   Errno FetchContentsLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -241,6 +245,17 @@ class UnionFs {
   ErrnoOr<bool> IsLastNameLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // After a name went that was, or was not, in the upper branch.
   Errno DropLinkLocked(Inode* inode, bool in_upper, bool last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- lazy_copy.cc
+  // Whether the contents are written while they are copied in the background. False: they are to be copied at once, or
+  // are there.
+  ErrnoOr<bool> StartLazyCopyLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno TruncateLazily(NodeId node, LazyFile* file, off_t size);
+  // Copies what is missing now. The lock is released meanwhile.
+  Errno CopyRestLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno FinishLazyCopyLocked(Inode* inode, LazyFile* file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CopyInBackground();
+  void EndBackground();
 
   // -- copy_up.cc
   // After these the object is in the upper branch. Contents may be copied without the lock, so whatever the caller knew
@@ -308,13 +323,19 @@ class UnionFs {
   struct Source {
     FdRef fd;
     off_t end = std::numeric_limits<off_t>::max();
+    std::shared_ptr<LazyFile> lazy;  // then it is read through this alone
     size_t Clamp(size_t size, off_t offset) const {
       return offset >= end ? 0 : std::min(size, static_cast<size_t>(end - offset));
     }
   };
   ErrnoOr<Source> SourceOf(NodeId node);
-  // Copied up when it is not, and open for writing.
-  ErrnoOr<FdRef> WritableFd(NodeId node, off_t size_limit);
+  // What to write contents to. The file is copied up when it is not; all of it when it is to be `whole`.
+  struct Target {
+    FdRef fd;
+    std::shared_ptr<LazyFile> lazy;  // then it is written through this, and `fd` is null
+    int raw() const { return lazy != nullptr ? lazy->upper_fd() : fd->get(); }
+  };
+  ErrnoOr<Target> TargetOf(NodeId node, off_t size_limit, bool whole);
   // Runs `open` again with fewer cached fds when the process has run out of them.
   template <typename Open>
   auto WithSpareFds(const Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -356,6 +377,12 @@ class UnionFs {
   absl::flat_hash_set<Inode*> orphans_ ABSL_GUARDED_BY(mu_);
   const size_t max_orphan_fds_;
   size_t orphan_fds_ ABSL_GUARDED_BY(mu_) = 0;
+  // Files that are copied in the background, the one at work first.
+  std::deque<Inode*> lazy_ ABSL_GUARDED_BY(mu_);
+  CondVar lazy_work_ ABSL_GUARDED_BY(mu_);
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread copier_;
+  bool upper_tells_holes_ = false;               // fixed after construction
   LayerDirRef work_layer_ ABSL_GUARDED_BY(mu_);  // the work directory, for parked orphans
   int64_t known_ ABSL_GUARDED_BY(mu_) = 0;
 };

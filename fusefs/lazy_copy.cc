@@ -1,0 +1,136 @@
+// Large files: written while they are copied.
+//
+// The first write makes a metadata-only copy (metacopy.cc), which is then filled: by writes, and in the background by
+// one thread. Until it is whole it is marked overlay.partial, with the length of the lower file that still counts. What
+// was begun is finished when the union ends, and goes on at the next use of the file when it was killed.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "fusefs/complain.h"
+#include "fusefs/union_fs.h"
+#include "fusefs/with_spare_fds.h"
+
+namespace acetate::fusefs {
+namespace {
+
+// Each keeps two fds open.
+constexpr size_t kMostAtOnce = 16;
+
+}  // namespace
+
+ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
+  if (inode->type != S_IFREG || !writable()) return false;
+  while (inode->copying) copied_.Wait(&mu_);
+  ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
+  if (inode->upper && inode->lower_data == nullptr) return false;
+  const bool begun = inode->lower_data != nullptr && inode->lower_data->partial;
+  if (begun && inode->lower_data->lazy != nullptr) return true;
+  if (!begun) {
+    if (!options_.metacopy || !upper_tells_holes_ || lazy_.size() >= kMostAtOnce) return false;
+    ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+    ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
+    const off_t size = size_limit < 0 ? st.st_size : std::min(st.st_size, size_limit);
+    if (options_.lazy_copy_up_min < 0 || size < options_.lazy_copy_up_min) return false;
+    if (!inode->upper) ACETATE_RETURN_IF_ERROR(CopyUpFileLocked(inode, /*contents=*/false, kWhole));
+  }
+  LowerData& data = *inode->lower_data;
+  auto open = [&](const Location& where, int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return WithSpareFds([&] { return where.branch->Open(where.dirfd(), where.c_name(), flags); });
+  };
+  ACETATE_ASSIGN_OR_RETURN(Location from, LocateContents(inode));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd lower, open(from, O_RDONLY));
+  ACETATE_ASSIGN_OR_RETURN(Location to, Locate(inode));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd upper, open(to, O_RDWR));
+  if (!begun) {
+    if (ioctl(upper.get(), FICLONE, lower.get()) == 0) return false;  // the copy is a matter of a moment
+    const std::string floor = absl::StrCat(data.size);
+    ACETATE_RETURN_IF_ERROR(
+        upper_->SetXattr(upper.get(), "", xattrs_.partial().c_str(), floor.data(), floor.size(), 0));
+    data.partial = true;
+  }
+  data.lazy = std::make_shared<LazyFile>(std::move(upper), std::move(lower), data.size);
+  data_fds_.Drop(&inode->data);
+  inode->queued = true;
+  lazy_.push_back(inode);
+  if (!copier_.joinable()) copier_ = std::thread(&UnionFs::CopyInBackground, this);
+  lazy_work_.SignalAll();
+  return true;
+}
+
+Errno UnionFs::TruncateLazily(NodeId node, LazyFile* file, off_t size) {
+  ACETATE_ASSIGN_OR_RETURN(off_t floor, file->Truncate(size));
+  MutexLock lock(&mu_);
+  LowerData* data = Get(node)->lower_data.get();
+  if (data == nullptr || data->lazy.get() != file || floor >= data->size) return kOk;
+  // Before the file can grow again.
+  data->size = floor;
+  const std::string value = absl::StrCat(floor);
+  return upper_->SetXattr(file->upper_fd(), "", xattrs_.partial().c_str(), value.data(), value.size(), 0);
+}
+
+Errno UnionFs::CopyRestLocked(Inode* inode) {
+  const std::shared_ptr<LazyFile> file = inode->lower_data != nullptr ? inode->lower_data->lazy : nullptr;
+  if (file == nullptr) return kOk;
+  mu_.Unlock();
+  ErrnoOr<bool> done = false;
+  while (done.ok() && !*done) done = file->CopySome();
+  if (done.ok() && !options_.skip_sync && fdatasync(file->upper_fd()) != 0) done = Errno::Last();
+  mu_.Lock();
+  return done.ok() ? FinishLazyCopyLocked(inode, file.get()) : done.error();
+}
+
+Errno UnionFs::FinishLazyCopyLocked(Inode* inode, LazyFile* file) {
+  if (inode->lower_data == nullptr || inode->lower_data->lazy.get() != file) return kOk;  // somebody else has
+  ACETATE_RETURN_IF_ERROR(upper_->RemoveXattr(file->upper_fd(), "", xattrs_.metacopy().c_str()));
+  for (const std::string* key : {&xattrs_.partial(), &xattrs_.redirect()}) {
+    upper_->RemoveXattr(file->upper_fd(), "", key->c_str()).IgnoreError();
+  }
+  file->Finish();
+  stats_->Add(Gauge::kBytesCopiedUp, inode->lower_data->size);
+  inode->lower_data.reset();
+  data_fds_.Drop(&inode->data);
+  return kOk;
+}
+
+void UnionFs::CopyInBackground() {
+  MutexLock lock(&mu_);
+  for (;;) {
+    while (lazy_.empty() && !ending_) lazy_work_.Wait(&mu_);
+    if (lazy_.empty()) return;
+    Inode* inode = lazy_.front();
+    // Who reads or writes meanwhile goes on; what has lost its name needs no copy to be found by later.
+    const std::shared_ptr<LazyFile> file = inode->lower_data != nullptr ? inode->lower_data->lazy : nullptr;
+    bool more = file != nullptr && !inode->names.empty();
+    if (more) {
+      mu_.Unlock();
+      ErrnoOr<bool> done = file->CopySome();
+      if (done.ok() && *done && !options_.skip_sync && fdatasync(file->upper_fd()) != 0) done = Errno::Last();
+      mu_.Lock();
+      Errno error = done.error();
+      if (done.ok() && *done) error = FinishLazyCopyLocked(inode, file.get());
+      if (!error.ok()) {
+        Complain(absl::StrCat("copying a large file up has stopped: ", ErrnoToStatus(error, "").message(),
+                              "; it is read from both layers, and goes on at the next mount"));
+      }
+      more = error.ok() && !*done;
+    }
+    if (more) continue;
+    lazy_.pop_front();
+    inode->queued = false;
+    FreeIfUnused(inode);
+  }
+}
+
+void UnionFs::EndBackground() {
+  {
+    MutexLock lock(&mu_);
+    ending_ = true;
+    lazy_work_.SignalAll();
+  }
+  if (copier_.joinable()) copier_.join();
+}
+
+}  // namespace acetate::fusefs
