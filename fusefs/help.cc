@@ -31,6 +31,7 @@ options:
   userxattr[=auto]   keep overlay xattrs under user. instead of trusted.; auto (the default): when not privileged
   redirect_dir=off   renaming a directory that a lower layer has a part in is EXDEV; nofollow: nor are old ones followed
   metacopy=off       copy up whole files even where only attributes change
+  lazy_copy_up_min=N copy files from N bytes on (8M) in the background once they are written; off: never
   index=off          hard links of a lower file part when one is changed
   xattr=off          no extended attributes for applications
   volatile           answer fsync at once; a crash of the machine may lose the writable layer
