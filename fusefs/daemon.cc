@@ -51,13 +51,7 @@ absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, Opene
                                                    Stats* stats) {
   std::vector<std::unique_ptr<Branch>> branches;
   for (size_t i = 0; i < options.branches.size(); ++i) {
-    const BranchSpec& spec = options.branches[i];
-    UniqueFd root = std::move(opened->branch_fds[i]);
-    if (calls != nullptr) {
-      branches.push_back(std::make_unique<OwnerBranch>(spec, i, std::move(root), calls));
-    } else {
-      branches.push_back(std::make_unique<DirectoryBranch>(spec, i, std::move(root)));
-    }
+    branches.push_back(MakeDirectoryBranch(options.branches[i], i, std::move(opened->branch_fds[i]), calls));
   }
   ErrnoOr<std::unique_ptr<UnionFs>> made =
       UnionFs::Create(options, std::move(branches), std::move(opened->work_fd), Identity::OfProcess(), stats);

@@ -8,6 +8,8 @@ absl::string_view HelpText() {
 usage: fusefs [-f] -o lowerdir=A:B:...[,upperdir=U,workdir=W][,OPTION...] MOUNTPOINT
        fusefs [-f] --branches=U=rw:A=ro:B=ro [--OPTION...] MOUNTPOINT
        fusefs stats MOUNTPOINT [--json]
+       fusefs diff UPPER [--lowerdir=A:B] [--json]
+       fusefs check UPPER [--workdir=W] [--lowerdir=A:B] [--repair] [--json]
        mount -t fuse.fusefs -o lowerdir=A:B:... fusefs MOUNTPOINT
 
 The first directory is the topmost. The writable one takes all changes; the others are never written. Without a

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "fusefs/background.h"
+#include "fusefs/check_command.h"
 #include "fusefs/daemon.h"
+#include "fusefs/diff_command.h"
 #include "fusefs/libfuse.h"
 #include "fusefs/options.h"
 #include "fusefs/stats_command.h"
@@ -16,12 +18,12 @@ namespace {
 constexpr char kVersion[] = "0.1";
 
 // Names in a message are the user's and may hold anything; an error stays one line.
-int Fail(const absl::Status& status) {
+int Fail(const absl::Status& status, int exit_status = 1) {
   std::string message(status.message());
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 127; }, '?');
   fprintf(stderr, "fusefs: %s\n", message.c_str());
-  return 1;
+  return exit_status;
 }
 
 int Print(const std::string& text) {
@@ -32,7 +34,7 @@ int Print(const std::string& text) {
 int Main(const std::vector<std::string>& args) {
   EnsureStandardFds();
   absl::StatusOr<CommandLine> line = ParseCommandLine(args);
-  if (!line.ok()) return Fail(line.status());
+  if (!line.ok()) return Fail(line.status(), !args.empty() && args[0] == "check" ? kCheckFailed : 1);
   switch (line->action) {
     case Action::kHelp:
       return Print(std::string(HelpText()));
@@ -41,6 +43,15 @@ int Main(const std::vector<std::string>& args) {
     case Action::kStats: {
       absl::StatusOr<std::string> output = StatsOutput(*line);
       return output.ok() ? Print(*output) : Fail(output.status());
+    }
+    case Action::kDiff: {
+      absl::StatusOr<std::string> output = DiffOutput(*line);
+      return output.ok() ? Print(*output) : Fail(output.status());
+    }
+    case Action::kCheck: {
+      absl::StatusOr<CheckResult> result = RunCheck(*line);
+      if (!result.ok()) return Fail(result.status(), kCheckFailed);
+      return std::max(Print(result->output), result->exit_status);
     }
     case Action::kMount:
       break;

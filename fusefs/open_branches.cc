@@ -1,7 +1,6 @@
 #include "fusefs/open_branches.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -14,11 +13,9 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "common/errno_or.h"
-#include "common/mountinfo.h"
 #include "common/syscalls.h"
-#include "fusefs/branch_list.h"
+#include "fusefs/in_use.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -164,33 +161,6 @@ absl::Status CheckSameMount(const Place& upper, const Place& where, absl::string
                              " as ", upper.name(), "; give a workdir beside it"));
 }
 
-// The kernel's overlayfs marks its upper and work directories in use too, but only for itself.
-absl::Status CheckNoOverlayfs(const Place& upper) {
-  for (const MountInfo& mount : ReadMountInfo()) {
-    if (mount.fs_type != "overlay") continue;
-    for (absl::string_view option : SplitEscaped(mount.super_options, ',')) {
-      struct stat st;
-      if (absl::ConsumePrefix(&option, "upperdir=") && stat(Unescape(option).c_str(), &st) == 0 &&
-          st.st_dev == upper.device && st.st_ino == upper.inode) {
-        return Refuse(absl::StrCat(upper.name(), " is in use by the overlay mount on '", mount.mount_point,
-                                   "'; unmount that first"));
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
-// Opens `place` for the daemon's lifetime and locks it. Where the filesystem has no flock on directories, two mounts
-// of one layer are not noticed.
-absl::StatusOr<UniqueFd> Lock(const Place& place) {
-  ErrnoOr<UniqueFd> fd = sys::OpenAt(place.fd.get(), ".", O_RDONLY | O_DIRECTORY);
-  if (!fd.ok()) return ErrnoToStatus(fd.error(), place.name());
-  if (flock(fd->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return Refuse(absl::StrCat(place.name(), " is in use by another fusefs mount; unmount that first"));
-  }
-  return *std::move(fd);
-}
-
 // The existing work directory; none when it is still to be made.
 absl::StatusOr<std::optional<Place>> FindWork(const Options& options, const Place& upper) {
   std::optional<Place> work;
@@ -222,9 +192,9 @@ absl::Status OpenWritable(const Options& options, const std::vector<Place>& bran
   if (!work.ok()) return work.status();
   status = CheckDisjoint(branches, work->has_value() ? &**work : nullptr);
   if (!status.ok()) return status;
-  status = CheckNoOverlayfs(upper);
+  status = CheckNoOverlayMount(upper.fd.get(), upper.name());
   if (!status.ok()) return status;
-  absl::StatusOr<UniqueFd> upper_lock = Lock(upper);
+  absl::StatusOr<UniqueFd> upper_lock = LockDirectory(upper.fd.get(), upper.name());
   if (!upper_lock.ok()) return upper_lock.status();
 
   // All is well: from here on something may be made.
@@ -237,7 +207,7 @@ absl::Status OpenWritable(const Options& options, const std::vector<Place>& bran
     *work = *std::move(made);
     opened->made_work = true;
   }
-  absl::StatusOr<UniqueFd> work_fd = Lock(**work);
+  absl::StatusOr<UniqueFd> work_fd = LockDirectory((*work)->fd.get(), (*work)->name());
   if (!work_fd.ok()) return work_fd.status();
   opened->upper_lock_fd = *std::move(upper_lock);
   opened->work_fd = *std::move(work_fd);

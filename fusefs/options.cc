@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "fusefs/branch_list.h"
+#include "fusefs/layer_options.h"
 #include "fusefs/option_rules.h"
 
 namespace acetate::fusefs {
@@ -164,6 +165,8 @@ bool IsMountedFd(absl::string_view mountpoint) {
 
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& args) {
   if (!args.empty() && args[0] == "stats") return ParseStats(args);
+  if (!args.empty() && args[0] == "diff") return ParseLayerCommand(Action::kDiff, args);
+  if (!args.empty() && args[0] == "check") return ParseLayerCommand(Action::kCheck, args);
   Draft draft;
   std::vector<std::string> positionals;
   absl::Status status = ReadArguments(args, draft, positionals);

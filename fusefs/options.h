@@ -73,13 +73,16 @@ struct Options {
 // Whether the mountpoint is a fuse fd that the caller has mounted already.
 bool IsMountedFd(absl::string_view mountpoint);
 
-enum class Action { kMount, kStats, kHelp, kVersion };
+enum class Action { kMount, kStats, kDiff, kCheck, kHelp, kVersion };
 
 struct CommandLine {
   Action action = Action::kMount;
-  Options options;         // of kMount
+  // Of kMount. Of kDiff and kCheck: the upper layer, marked so by its mode, the lower layers if they are named, the
+  // work directory, and whose xattrs count.
+  Options options;
   std::string mountpoint;  // of kStats
-  bool json = false;       // of kStats
+  bool json = false;       // of kStats, kDiff, kCheck
+  bool repair = false;     // of kCheck
 };
 
 // Parses argv without argv[0]. An error is one line that names the option, its value and what to do about it.

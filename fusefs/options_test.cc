@@ -208,5 +208,37 @@ TEST(OptionsTest, Stats) {
   EXPECT_THAT(Error({"stats", "/m", "--xml"}), HasSubstr("--xml"));
 }
 
+TEST(OptionsTest, DiffAndCheck) {
+  absl::StatusOr<CommandLine> line = ParseCommandLine({"diff", "/u", "--lowerdir=/a:/b\\:c", "--json", "--dotwh"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->action, Action::kDiff);
+  EXPECT_TRUE(line->json);
+  ASSERT_EQ(line->options.branches.size(), 3u);
+  EXPECT_EQ(line->options.branches[0].path, "/u");
+  EXPECT_EQ(line->options.branches[0].mode, BranchMode::kReadWrite);
+  EXPECT_EQ(line->options.branches[0].format, WhiteoutFormat::kOverlay);
+  EXPECT_EQ(line->options.branches[2].path, "/b:c");
+  EXPECT_EQ(line->options.branches[2].format, WhiteoutFormat::kDotWh);
+
+  line = ParseCommandLine({"check", "--workdir=/w", "--repair", "--userxattr", "--format=dotwh", "--", "-u"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->action, Action::kCheck);
+  EXPECT_TRUE(line->repair);
+  EXPECT_EQ(line->options.workdir, "/w");
+  EXPECT_EQ(line->options.xattr_namespace, XattrNamespace::kUser);
+  EXPECT_EQ(line->options.branches[0].path, "-u");
+  EXPECT_EQ(line->options.branches[0].format, WhiteoutFormat::kDotWh);
+
+  EXPECT_THAT(Error({"diff"}), HasSubstr("diff needs a writable layer"));
+  EXPECT_THAT(Error({"check", "/u", "/v"}), HasSubstr("'/v'"));
+  EXPECT_THAT(Error({"diff", "/u", "--repair"}), HasSubstr("unknown option --repair"));
+  EXPECT_THAT(Error({"diff", "/u", "--workdir=/w"}), HasSubstr("unknown option --workdir=/w"));
+  EXPECT_THAT(Error({"check", "/u", "--workdir="}), HasSubstr("--workdir= is empty"));
+  EXPECT_THAT(Error({"check", "/u", "--lowerdir=/a::/b"}), HasSubstr("empty entry"));
+  EXPECT_THAT(Error({"check", "/u", "--format=zip"}), HasSubstr("must be overlay or dotwh"));
+  EXPECT_THAT(Error({"check", "/u", "--userxattr=maybe"}), HasSubstr("must be on, off or auto"));
+  EXPECT_THAT(Error({"diff", "/u", "--dotwh"}), HasSubstr("--format=dotwh"));
+}
+
 }  // namespace
 }  // namespace acetate::fusefs

@@ -2,6 +2,7 @@
 // alone is done by OwnerCalls. Thread-safe.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -38,5 +39,8 @@ class OwnerBranch : public DirectoryBranch {
  private:
   OwnerCalls* const calls_;
 };
+
+// A branch on the directory `root` as this process needs it: `calls` is null where it needs no help.
+std::unique_ptr<Branch> MakeDirectoryBranch(const BranchSpec& spec, int index, UniqueFd root, OwnerCalls* calls);
 
 }  // namespace acetate::fusefs

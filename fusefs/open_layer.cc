@@ -1,0 +1,82 @@
+#include "fusefs/open_layer.h"
+
+#include <fcntl.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/syscalls.h"
+#include "fusefs/in_use.h"
+#include "fusefs/open_branches.h"
+#include "fusefs/owner_branch.h"
+
+namespace acetate::fusefs {
+namespace {
+
+MarkFamilies FamiliesOf(XattrNamespace xattrs) {
+  switch (xattrs) {
+    case XattrNamespace::kTrusted:
+      return MarkFamilies::kTrusted;
+    case XattrNamespace::kUser:
+      return MarkFamilies::kUser;
+    case XattrNamespace::kAuto:
+      break;
+  }
+  return MarkFamilies::kBoth;
+}
+
+// Without a work directory the checks of a mount cannot be had as they are.
+absl::StatusOr<UniqueFd> LockAlone(const std::string& path, int fd) {
+  const std::string name = absl::StrCat("writable layer '", path, "'");
+  absl::Status status = CheckNoOverlayMount(fd, name);
+  if (!status.ok()) return status;
+  return LockDirectory(fd, name);
+}
+
+}  // namespace
+
+absl::StatusOr<OpenedLayer> OpenLayer(const Options& options, bool exclusive) {
+  const BranchSpec& upper = options.branches.front();
+  Options lower_options = options;
+  lower_options.branches.erase(lower_options.branches.begin());
+  lower_options.workdir.clear();
+
+  OpenedLayer layer;
+  layer.reading = {FamiliesOf(options.xattr_namespace), upper.format};
+  UniqueFd upper_fd;
+  std::vector<UniqueFd> lower_fds;
+  if (!options.workdir.empty()) {
+    absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
+    if (!opened.ok()) return opened.status();
+    upper_fd = std::move(opened->branch_fds.front());
+    for (size_t i = 1; i < opened->branch_fds.size(); ++i) lower_fds.push_back(std::move(opened->branch_fds[i]));
+    layer.work_fd = std::move(opened->work_fd);
+    layer.upper_lock = std::move(opened->upper_lock_fd);
+  } else {
+    ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, upper.path.c_str(), O_PATH | O_DIRECTORY);
+    if (!fd.ok()) return ErrnoToStatus(fd.error(), absl::StrCat("writable layer '", upper.path, "'"));
+    upper_fd = *std::move(fd);
+    if (exclusive) {
+      absl::StatusOr<UniqueFd> lock = LockAlone(upper.path, upper_fd.get());
+      if (!lock.ok()) return lock.status();
+      layer.upper_lock = *std::move(lock);
+    }
+    if (!lower_options.branches.empty()) {
+      absl::StatusOr<OpenedBranches> opened = OpenBranches(lower_options);
+      if (!opened.ok()) return opened.status();
+      lower_fds = std::move(opened->branch_fds);
+    }
+  }
+  layer.calls = OwnerCalls::Start();
+  layer.upper = MakeDirectoryBranch(upper, 0, std::move(upper_fd), layer.calls.get());
+  if (!lower_fds.empty()) {
+    absl::StatusOr<std::unique_ptr<LowerView>> view =
+        LowerView::Make(lower_options, std::move(lower_fds), layer.calls.get());
+    if (!view.ok()) return view.status();
+    layer.lowers = *std::move(view);
+  }
+  return layer;
+}
+
+}  // namespace acetate::fusefs
