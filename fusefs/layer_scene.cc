@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <stdexcept>
 
@@ -48,8 +49,28 @@ void LayerScene::PutWhiteout(const std::string& path) {
   Require(mknod((temp_ / path).c_str(), S_IFCHR, makedev(0, 0)) == 0, path);
 }
 
+void LayerScene::PutLink(const std::string& existing, const std::string& path) {
+  Require(link((temp_ / existing).c_str(), (temp_ / path).c_str()) == 0, path);
+}
+
+void LayerScene::SetOwner(const std::string& path, uid_t uid, gid_t gid) {
+  Require(lchown((temp_ / path).c_str(), uid, gid) == 0, path);
+}
+
+void LayerScene::SetMode(const std::string& path, mode_t mode) {
+  Require(chmod((temp_ / path).c_str(), mode) == 0, path);
+}
+
 void LayerScene::Mark(const std::string& path, const std::string& mark, absl::string_view value) {
   Require(lsetxattr((temp_ / path).c_str(), KeyOf(mark).c_str(), value.data(), value.size(), 0) == 0, path);
+}
+
+void LayerScene::PutMetacopy(const std::string& name) {
+  struct stat st;
+  Require(stat((temp_ / ("lower/" + name)).c_str(), &st) == 0, name);
+  Put("upper/" + name);
+  Require(truncate((temp_ / ("upper/" + name)).c_str(), st.st_size) == 0, name);
+  Mark("upper/" + name, "metacopy", "");
 }
 
 void LayerScene::PutCopy(const std::string& path, const std::string& contents) {

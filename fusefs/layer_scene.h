@@ -2,6 +2,8 @@
 // made by hand. Whiteouts and marks are written as the kernel's overlayfs would.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -21,8 +23,15 @@ class LayerScene {
   void PutDir(const std::string& path);
   void PutSymlink(const std::string& target, const std::string& path);
   void PutWhiteout(const std::string& path);
+  // Another name of the file `existing`.
+  void PutLink(const std::string& existing, const std::string& path);
+  // What a symlink points at stays as it is.
+  void SetOwner(const std::string& path, uid_t uid, gid_t gid);
+  void SetMode(const std::string& path, mode_t mode);
   // Sets `mark` under user.overlay., or under the prefix that it names.
   void Mark(const std::string& path, const std::string& mark, absl::string_view value);
+  // In the upper layer, the attributes of lower/NAME without its contents.
+  void PutMetacopy(const std::string& name);
   // A file of the lower and the same in the upper, times included.
   void PutCopy(const std::string& path, const std::string& contents);
   // A chain of sixty directories with names of 200 bytes below `layer`, too long a way for any path; in the last one
