@@ -1,13 +1,13 @@
 #include "fusefs/layer_marks.h"
 
 #include <algorithm>
-#include <climits>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "fusefs/redirect.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -32,11 +32,6 @@ MarkKind KindOf(absl::string_view name) {
   if (name == "nlink") return MarkKind::kNlink;
   if (name == "whiteout") return MarkKind::kWhiteout;
   return MarkKind::kOther;
-}
-
-bool IsComponent(absl::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.size() <= NAME_MAX &&
-         name.find_first_of(absl::string_view("/\0", 2)) == absl::string_view::npos;
 }
 
 // struct ovl_metacopy of the kernel: version, length, flags, digest algorithm, digest. Nothing at all is the form of
@@ -98,12 +93,7 @@ std::string SiblingKey(absl::string_view key, absl::string_view name) {
   return absl::StrCat(absl::StartsWith(key, kUserPrefix) ? kUserPrefix : kTrustedPrefix, name);
 }
 
-bool IsRedirect(absl::string_view value) {
-  if (value.size() >= PATH_MAX) return false;
-  if (!absl::ConsumePrefix(&value, "/")) return IsComponent(value);
-  const std::vector<absl::string_view> parts = absl::StrSplit(value, '/');
-  return std::all_of(parts.begin(), parts.end(), IsComponent);
-}
+bool IsRedirect(absl::string_view value) { return Redirect::Parse(value).ok(); }
 
 std::string MarkFault(const Mark& mark, mode_t type) {
   switch (mark.kind) {

@@ -56,8 +56,7 @@ std::string SiblingKey(absl::string_view key, absl::string_view name);
 // Why the mark means nothing on an object of this type, in a few words; empty for a good one. Pure.
 std::string MarkFault(const Mark& mark, mode_t type);
 
-// Whether a redirect is one that may be followed: a single name, or an absolute path, without empty, "." and ".." parts
-// (ovl_check_redirect()).
+// Whether a redirect is one that may be followed (redirect.h).
 bool IsRedirect(absl::string_view value);
 
 }  // namespace acetate::fusefs
