@@ -216,6 +216,19 @@ TEST_F(CheckCommandTest, LeftoversInTheWorkDirectory) {
   EXPECT_THAT(Lines({work}), IsEmpty());
 }
 
+TEST_F(CheckCommandTest, IndexEntriesThatNoNameLeadsTo) {
+  for (const char* entry : {"work/index/00aa", "work/index/00bb", "work/index/00cc"}) scene_.Put(entry);
+  scene_.Mark("work/index/00aa", "nlink", "U-1");
+  scene_.Mark("work/index/00bb", "nlink", "U+0");  // a name that only a lower layer holds
+  scene_.PutLink("work/index/00cc", "upper/name");
+  scene_.Mark("work/index/00cc", "nlink", "U-1");
+  const std::string work = "--workdir=" + scene_ / "work";
+  EXPECT_THAT(Lines({work, "--repair"}),
+              ElementsAre("work/index/00aa: index entry of a file whose names are all gone; removed"));
+  EXPECT_THAT(Lines({work}), IsEmpty());
+  EXPECT_TRUE(scene_.Exists("work/index/00bb"));
+}
+
 TEST_F(CheckCommandTest, ALayerInUseIsRefused) {
   for (const char* name : {"upper", "work"}) {
     UniqueFd fd = *sys::OpenAt(AT_FDCWD, (scene_ / name).c_str(), O_RDONLY | O_DIRECTORY);

@@ -13,6 +13,7 @@ namespace acetate::fusefs {
 namespace {
 
 constexpr char kInnerName[] = "work";
+constexpr char kIndexName[] = "index";
 // What is there without being a leftover: the whiteout that others are links to.
 constexpr char kTemplateName[] = "whiteout";
 
@@ -29,9 +30,40 @@ ErrnoOr<std::vector<std::string>> Leftovers(const Branch& branch, int work_fd) {
   return names;
 }
 
+// Copies of lower files with several names, of which none is left in the union: link_index.h.
+Errno CheckIndex(const LayerCheck& check, std::vector<Problem>* problems) {
+  const Branch& branch = *check.upper;
+  ErrnoOr<UniqueFd> index = branch.Open(check.work_fd, kIndexName, O_PATH | O_DIRECTORY);
+  if (index.error() == ENOENT) return kOk;
+  if (!index.ok()) return index.error();
+  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, branch.ReadDir(index->get()));
+  std::sort(entries.begin(), entries.end(), [](const RawEntry& a, const RawEntry& b) { return a.name < b.name; });
+  for (const RawEntry& entry : entries) {
+    ErrnoOr<struct stat> st = branch.Stat(index->get(), entry.name.c_str());
+    if (!st.ok() || S_ISDIR(st->st_mode) || st->st_nlink != 1) continue;
+    ErrnoOr<Marks> marks = ReadMarks(branch, check.reading.families, index->get(), entry.name.c_str());
+    const Mark* links = marks.ok() ? marks->Find(MarkKind::kNlink) : nullptr;
+    // One link fewer than the index's own. Were it more, names of lower layers would lead here.
+    if (links == nullptr || links->value != "U-1") continue;
+    Problem problem;
+    problem.in_work = true;
+    problem.path = absl::StrCat(kIndexName, "/", entry.name);
+    problem.what = "index entry of a file whose names are all gone";
+    problem.remedy = "removes it";
+    problem.done = "removed";
+    if (check.repair) {
+      problem.failure = branch.Unlink(index->get(), entry.name.c_str());
+      problem.repaired = problem.failure.ok();
+    }
+    problems->push_back(std::move(problem));
+  }
+  return kOk;
+}
+
 }  // namespace
 
 Errno CheckWorkDir(const LayerCheck& check, std::vector<Problem>* problems) {
+  ACETATE_RETURN_IF_ERROR(CheckIndex(check, problems));
   ACETATE_ASSIGN_OR_RETURN(std::vector<std::string> left, Leftovers(*check.upper, check.work_fd));
   if (left.empty()) return kOk;
   // As the next mount would.

@@ -145,7 +145,7 @@ NodeId CrashUnion::Node(const std::string& path) {
   return node;
 }
 
-std::string CrashUnion::Tree(bool times) {
+std::string CrashUnion::Tree(bool times, bool links) {
   std::string tree;
   std::map<ino_t, std::string> first_name;
   std::vector<std::string> pending = {""};
@@ -166,19 +166,19 @@ std::string CrashUnion::Tree(bool times) {
         continue;
       }
       const auto [first, is_first] = first_name.emplace(entry->attr.st_ino, path);
-      absl::StrAppend(&tree, path, is_first ? "" : absl::StrCat(" = ", first->second), ": ", Describe(*entry, times),
-                      "\n");
+      absl::StrAppend(&tree, path, is_first ? "" : absl::StrCat(" = ", first->second), ": ",
+                      Describe(*entry, times, links), "\n");
       if (S_ISDIR(entry->attr.st_mode)) pending.push_back(path);
     }
   }
   return tree;
 }
 
-std::string CrashUnion::Describe(const Entry& entry, bool times) {
+std::string CrashUnion::Describe(const Entry& entry, bool times, bool links) {
   const struct stat& st = entry.attr;
   std::string text = absl::StrFormat("%o %d:%d", st.st_mode, st.st_uid, st.st_gid);
   if (!S_ISDIR(st.st_mode)) {
-    absl::StrAppendFormat(&text, " links=%d", st.st_nlink);
+    if (links) absl::StrAppendFormat(&text, " links=%d", st.st_nlink);
     const bool old = st.st_mtim.tv_sec <= kLongAgo;
     if (times) absl::StrAppend(&text, " time=", old ? absl::StrCat(st.st_mtim.tv_sec, ".", st.st_mtim.tv_nsec) : "now");
   }

@@ -39,12 +39,12 @@ class CrashUnion {
   // The root for "" and what there is at other paths; the process ends when there is none.
   NodeId Node(const std::string& path);
 
-  // Every object by path: type, mode, owner, device, size, contents, target, xattrs, link count, which names are one
-  // object, and, if wanted, the modification time of what is no directory, unless that is from this test.
-  std::string Tree(bool times = true);
+  // Every object by path: type, mode, owner, device, size, contents, target, xattrs, which names are one object, and if
+  // wanted of what is no directory the link count and the modification time, unless that is from this test.
+  std::string Tree(bool times, bool links);
 
  private:
-  std::string Describe(const Entry& entry, bool times);
+  std::string Describe(const Entry& entry, bool times, bool links);
 
   Stats stats_;
   std::unique_ptr<UnionFs> fs_;

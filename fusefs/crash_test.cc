@@ -97,6 +97,8 @@ enum Allowance {
   kStrict,
   // The modification time changes a step before or after the contents do.
   kTimeApart,
+  // The link count of a file that has names in a lower layer changes a step after its names do (docs/format.md).
+  kLinksApart,
   // A directory cannot take a whiteout's place without one at its old name, which is removed next: killed in between, a
   // whiteout that hides nothing is left, which changes nothing.
   kNeedlessWhiteout,
@@ -106,7 +108,16 @@ struct Row {
   const char* name;
   Errno (*act)(Acts&);
   Allowance allowance = kStrict;
+  Errno (*prepare)(Acts&) = nullptr;  // done before, to its end
 };
+
+// One of two names of a lower file is copied up; the other one is still in the lower layer alone.
+Errno CopyUpLink(Acts& u) { return u.Chmod("link1", 0700); }
+
+Errno KeepOneLink(Acts& u) {
+  ACETATE_RETURN_IF_ERROR(CopyUpLink(u));
+  return u.Unlink("link2");
+}
 
 const Row kRows[] = {
     {"WriteLowerFile", [](Acts& u) { return u.Write("file"); }},
@@ -147,6 +158,14 @@ const Row kRows[] = {
     {"RenameDir", [](Acts& u) { return u.Rename("owndir", "new"); }},
     {"RenameDirOverEmptyUpper", [](Acts& u) { return u.Rename("owndir", "ownempty"); }},
     {"RenameDirOverEmptyLower", [](Acts& u) { return u.Rename("owndir", "empty"); }},
+    {"WriteLinkedLower", [](Acts& u) { return u.Write("link1"); }, kLinksApart},
+    {"ChmodLinkedLower", [](Acts& u) { return u.Chmod("link2", 0604); }, kLinksApart},
+    {"LinkLinkedLower", [](Acts& u) { return u.Link("link1", "new"); }, kLinksApart},
+    {"WriteIndexed", [](Acts& u) { return u.Write("link1"); }, kTimeApart, CopyUpLink},
+    {"WriteIndexedByOtherName", [](Acts& u) { return u.Write("link2"); }, kTimeApart, CopyUpLink},
+    {"LinkIndexed", [](Acts& u) { return u.Link("link1", "new"); }, kLinksApart, CopyUpLink},
+    {"LinkIndexedByOtherName", [](Acts& u) { return u.Link("link2", "new"); }, kLinksApart, CopyUpLink},
+
     {"ExchangeUppers", [](Acts& u) { return u.Exchange("own", "over"); }},
     {"ExchangeWithLower", [](Acts& u) { return u.Exchange("own", "file"); }},
     {"ExchangeLowers", [](Acts& u) { return u.Exchange("file", "dir/child"); }},
@@ -166,6 +185,9 @@ const Row kRenameRows[] = {
     {"RenameUpperOfLower", [](Acts& u) { return u.Rename("over", "new"); }},
     {"RenameUpperOfLowerOverLower", [](Acts& u) { return u.Rename("over", "file"); }},
     {"RenameSymlinkOfLower", [](Acts& u) { return u.Rename("symlink", "new"); }},
+    {"RenameLinkedLower", [](Acts& u) { return u.Rename("link1", "new"); }, kLinksApart},
+    {"RenameIndexed", [](Acts& u) { return u.Rename("link1", "new"); }, kLinksApart, CopyUpLink},
+    {"RenameIndexedByOtherName", [](Acts& u) { return u.Rename("link2", "new"); }, kLinksApart, CopyUpLink},
     {"RenameMetacopy", [](Acts& u) { return u.Rename("meta", "new"); }},
     {"RenameMetacopyOverLower", [](Acts& u) { return u.Rename("meta", "victim"); }},
     {"RenameLowerDir", [](Acts& u) { return u.Rename("dir", "new"); }},
@@ -194,6 +216,10 @@ const Row kWhiteoutRows[] = {
     {"UnlinkLower", [](Acts& u) { return u.Unlink("file"); }},
     {"UnlinkInLowerDir", [](Acts& u) { return u.Unlink("dir/sub/grandchild"); }},
     {"UnlinkUpperOverLower", [](Acts& u) { return u.Unlink("over"); }},
+    {"UnlinkLinkedLower", [](Acts& u) { return u.Unlink("link1"); }, kLinksApart},
+    {"UnlinkIndexed", [](Acts& u) { return u.Unlink("link1"); }, kLinksApart, CopyUpLink},
+    {"UnlinkIndexedByOtherName", [](Acts& u) { return u.Unlink("link2"); }, kLinksApart, CopyUpLink},
+    {"UnlinkLastOfIndexed", [](Acts& u) { return u.Unlink("link1"); }, kLinksApart, KeepOneLink},
     {"UnlinkMetacopy", [](Acts& u) { return u.Unlink("meta"); }},
     {"RmDirLower", [](Acts& u) { return u.RmDir("empty"); }},
     {"RmDirWithWhiteouts", [](Acts& u) { return u.RmDir("emptied"); }},
@@ -209,15 +235,15 @@ const Row kWhiteoutRows[] = {
 
 class CrashTest : public ::testing::TestWithParam<Row> {
  protected:
-  // Runs the operation in a process that dies before its `nth` change (0: never); false when it got to its end.
-  static bool DiesIn(const LayerScene& scene, const Options& options, int nth) {
+  // Runs an operation in a process that dies before its `nth` change (0: never); false when it got to its end.
+  static bool DiesIn(const LayerScene& scene, const Options& options, Errno (*act)(Acts&), int nth) {
     const pid_t child = fork();
     if (child == 0) {
       CrashUnion on(scene, options);
       if (!on.ok()) _exit(2);
       Acts acts(&on);
       FaultPoint::Arm(nth);
-      const Errno error = GetParam().act(acts);
+      const Errno error = act(acts);
       if (!error.ok()) fprintf(stderr, "the operation itself fails: errno %d\n", error.value());
       _exit(error.ok() ? 0 : 1);
     }
@@ -228,10 +254,16 @@ class CrashTest : public ::testing::TestWithParam<Row> {
     return exit_status == FaultPoint::kDied;
   }
 
+  static void Prepare(LayerScene* scene, const Options& options) {
+    BuildLayers(scene);
+    if (GetParam().prepare == nullptr) return;
+    ASSERT_FALSE(DiesIn(*scene, options, GetParam().prepare, 0));
+  }
+
   static std::string TreeAnew(const LayerScene& scene, const Options& options) {
     CrashUnion anew(scene, options);
     EXPECT_TRUE(anew.ok());
-    return anew.ok() ? anew.Tree(GetParam().allowance != kTimeApart) : "";
+    return anew.ok() ? anew.Tree(GetParam().allowance != kTimeApart, GetParam().allowance != kLinksApart) : "";
   }
 
   // The lines in which two trees differ.
@@ -253,10 +285,10 @@ class CrashTest : public ::testing::TestWithParam<Row> {
     options.write_whiteouts = encoding;
     options.skip_sync = true;  // it is the process that dies, not the machine
     LayerScene untouched, done;
-    BuildLayers(&untouched);
-    BuildLayers(&done);
+    Prepare(&untouched, options);
+    Prepare(&done, options);
     const std::string before = TreeAnew(untouched, options);
-    ASSERT_FALSE(DiesIn(done, options, 0));
+    ASSERT_FALSE(DiesIn(done, options, GetParam().act, 0));
     const std::string after = TreeAnew(done, options);
     ASSERT_NE(before, after) << "the operation shows";
 
@@ -266,8 +298,8 @@ class CrashTest : public ::testing::TestWithParam<Row> {
       ASSERT_LT(step, 200);
       SCOPED_TRACE(absl::StrCat("killed before change ", step));
       LayerScene scene;
-      BuildLayers(&scene);
-      dies = DiesIn(scene, options, step);
+      Prepare(&scene, options);
+      dies = DiesIn(scene, options, GetParam().act, step);
       const std::string tree = TreeAnew(scene, options);
       if (!happened && tree != before) happened = true;
       EXPECT_EQ(tree, happened ? after : before) << "from before:\n"
