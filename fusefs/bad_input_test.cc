@@ -58,7 +58,9 @@ TEST_F(BadInputTest, CommandLine) {
   ExpectRefused(scene, {"fusefs", "-x", "-o", good, "mnt"}, "unknown option -x");
   ExpectRefused(scene, {"fusefs", "-o", good + ",nosuchoption", "mnt"}, "unknown option -o nosuchoption");
   ExpectRefused(scene, {"fusefs", "-o", good + ",timeout=soon", "mnt"}, "timeout=soon");
-  ExpectRefused(scene, {"fusefs", "-o", good + ",uidmapping=0:1000:1", "mnt"}, "not supported yet");
+  ExpectRefused(scene, {"fusefs", "-o", good + ",uidmapping=0:1000", "mnt"}, "uidmapping=0:1000: must be");
+  ExpectRefused(scene, {"fusefs", "-o", good + ",xattr_permissions=1", "mnt"},
+                "writable layer 'upper': write security.fuseoverlayfs.override_stat to it: Operation not permitted");
   ExpectRefused(scene, {"fusefs", "-o", good, "x", "y", "mnt"}, "too many arguments");
   ExpectRefused(scene, {"fusefs", "-o", "lowerdir=", "mnt"}, "empty entry");
   ExpectRefused(scene, {"fusefs", "-o", "lowerdir=a::b", "mnt"}, "empty entry");

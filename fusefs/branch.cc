@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "common/syscalls.h"
+#include "fusefs/kill_suid.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -139,6 +140,8 @@ Errno DirectoryBranch::SetTimes(int dirfd, const char* name, const struct timesp
   if (IsSelf(name)) return Check(utimensat(AT_FDCWD, ProcPath(dirfd, name).get(), times, 0));
   return Check(utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW));
 }
+
+ErrnoOr<bool> DirectoryBranch::KillSuid(int fd) const { return fusefs::KillSuid(fd); }
 
 ErrnoOr<size_t> DirectoryBranch::GetXattr(int dirfd, const char* name, const char* key, void* value,
                                           size_t size) const {

@@ -19,11 +19,10 @@
 #include "fusefs/branch.h"
 #include "fusefs/control.h"
 #include "fusefs/fuse_ops.h"
-#include "fusefs/identity.h"
+#include "fusefs/make_branch.h"
 #include "fusefs/mount.h"
 #include "fusefs/mountpoint.h"
 #include "fusefs/open_branches.h"
-#include "fusefs/owner_branch.h"
 #include "fusefs/owner_calls.h"
 #include "fusefs/signals.h"
 #include "fusefs/stats.h"
@@ -51,10 +50,13 @@ absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, Opene
                                                    Stats* stats) {
   std::vector<std::unique_ptr<Branch>> branches;
   for (size_t i = 0; i < options.branches.size(); ++i) {
-    branches.push_back(MakeDirectoryBranch(options.branches[i], i, std::move(opened->branch_fds[i]), calls));
+    absl::StatusOr<std::unique_ptr<Branch>> branch =
+        MakeBranch(options, options.branches[i], static_cast<int>(i), std::move(opened->branch_fds[i]), calls);
+    if (!branch.ok()) return branch.status();
+    branches.push_back(*std::move(branch));
   }
   ErrnoOr<std::unique_ptr<UnionFs>> made =
-      UnionFs::Create(options, std::move(branches), std::move(opened->work_fd), Identity::OfProcess(), stats);
+      UnionFs::Create(options, std::move(branches), std::move(opened->work_fd), MakeIdentity(options), stats);
   if (!made.ok()) {
     return ErrnoToStatus(made.error(), options.workdir.empty()
                                            ? "read the layers"

@@ -7,6 +7,13 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "fusefs/id_mapping.h"
+
 namespace acetate::fusefs {
 
 // The process that sent a request.
@@ -19,26 +26,44 @@ struct Caller {
 class Identity {
  public:
   // Looks at the process's capabilities and id maps, and sets the securebits of this thread; threads started later
-  // inherit them. Call once, before there are threads. Immutable afterwards.
+  // inherit them. Call once, before there are threads. Immutable once a union has it.
   static Identity OfProcess();
 
   bool can_switch() const { return can_switch_; }
 
-  // The id shown for what a branch says: an id that the user namespace does not map, which stat shows as the overflow
-  // id, is shown as the daemon's own (root, in a container made by a user who owns only one id).
-  uid_t ShownUid(uid_t uid) const { return unmapped_uid_ && uid == overflow_uid_ ? uid_ : uid; }
-  gid_t ShownGid(gid_t gid) const { return unmapped_gid_ && gid == overflow_gid_ ? gid_ : gid; }
+  // Callers' ids are what `rules` show; what they create is stored under the ids behind those.
+  void Follow(const OwnerRules& rules) { rules_ = rules; }
+  // Everything on disk stays the daemon's own: owners are recorded elsewhere (override_branch.h).
+  void KeepOwn() { can_switch_ = false; }
+
+  // The id shown for what a branch says: an id that the user namespace does not map, which nobody in the mount could
+  // name, is shown as the daemon's own (root, in a container made by a user who owns only one id). stat shows such an
+  // owner as the overflow id, which the namespace may or may not map itself.
+  uid_t ShownUid(uid_t uid) const { return uids_.Holds(uid) ? uid : uid_; }
+  gid_t ShownGid(gid_t gid) const { return gids_.Holds(gid) ? gid : gid_; }
 
  private:
   friend class CallerScope;
 
+  // The ids of a user namespace.
+  struct IdSet {
+    std::vector<std::pair<uint32_t, uint32_t>> ranges;  // first, count; none: all ids
+    static IdSet OfMap(const char* path);
+    bool Holds(uint32_t id) const;
+  };
+
   uid_t uid_ = 0;
   gid_t gid_ = 0;
-  uid_t overflow_uid_ = 65534;
-  gid_t overflow_gid_ = 65534;
-  bool unmapped_uid_ = false;  // the overflow id is not an id of this user namespace
-  bool unmapped_gid_ = false;
+  IdSet uids_;
+  IdSet gids_;
+  OwnerRules rules_;
   bool can_switch_ = false;
+};
+
+// Who will own what is created, as the layers store it. None: the caller's id has no counterpart there.
+struct Creator {
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
 };
 
 // While it lives, what this thread creates belongs to `caller`.
@@ -49,8 +74,13 @@ class CallerScope {
   CallerScope(const CallerScope&) = delete;
   CallerScope& operator=(const CallerScope&) = delete;
 
+  // Of the scope that this thread is in; null outside of any, where the daemon works for itself.
+  static const Creator* Current();
+
  private:
   const Identity& identity_;
+  const Creator creator_;
+  const Creator* const outer_;
   const bool uid_switched_;
   const bool gid_switched_;
 };

@@ -4,11 +4,16 @@
 
 namespace acetate::fusefs {
 
+mode_t SuidBits(mode_t mode) {
+  mode_t bits = mode & S_ISUID;
+  if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP)) bits |= S_ISGID;
+  return bits;
+}
+
 ErrnoOr<bool> KillSuid(int fd) {
   struct stat st;
   if (fstat(fd, &st) != 0) return Errno::Last();
-  mode_t drop = st.st_mode & S_ISUID;
-  if ((st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP)) drop |= S_ISGID;
+  const mode_t drop = SuidBits(st.st_mode);
   if (drop == 0) return false;
   if (fchmod(fd, st.st_mode & 07777 & ~drop) != 0) return Errno::Last();
   return true;

@@ -1,7 +1,9 @@
 #include "fusefs/option_rules.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
+#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -77,9 +79,26 @@ absl::Status PassToMount(Draft& draft, absl::string_view name, absl::string_view
   return absl::OkStatus();
 }
 
-absl::Status NotSupported(Draft&, absl::string_view name, absl::string_view value) {
-  return absl::UnimplementedError(absl::StrCat(name, value.empty() ? "" : "=", value,
-                                               ": not supported yet; files show the owners they have in the layers"));
+template <IdMapping OwnerRules::*field>
+absl::Status AddIds(Draft& draft, absl::string_view name, absl::string_view value) {
+  absl::Status status = (draft.line.options.owners.*field).Add(value);
+  return status.ok() ? status : Bad(name, value, status.message());
+}
+
+template <std::optional<uint32_t> OwnerRules::*field>
+absl::Status SquashTo(Draft& draft, absl::string_view name, absl::string_view value) {
+  uint32_t id;
+  if (!absl::SimpleAtoi(value, &id) || id == UINT32_MAX) return Bad(name, value, "an id from 0 to 4294967294");
+  draft.line.options.owners.*field = id;
+  return absl::OkStatus();
+}
+
+// The more special options have precedence, in whatever order they come.
+absl::Status SquashToRoot(Draft& draft, absl::string_view, absl::string_view) {
+  OwnerRules& owners = draft.line.options.owners;
+  owners.squash_uid = owners.squash_uid.value_or(0);
+  owners.squash_gid = owners.squash_gid.value_or(0);
+  return absl::OkStatus();
 }
 
 absl::Status SetXattrNamespace(Draft& draft, absl::string_view name, absl::string_view value) {
@@ -176,7 +195,17 @@ absl::Status SetReadOnly(Draft& draft, absl::string_view name, absl::string_view
 }
 
 absl::Status SetXattrPermissions(Draft& draft, absl::string_view name, absl::string_view value) {
-  return value == "0" ? absl::OkStatus() : NotSupported(draft, name, value);
+  OwnerRecords& target = draft.line.options.owner_records;
+  if (value == "0") {
+    target = OwnerRecords::kNone;
+  } else if (value == "1") {
+    target = OwnerRecords::kPrivileged;
+  } else if (value == "2") {
+    target = OwnerRecords::kUser;
+  } else {
+    return Bad(name, value, "0, 1 or 2");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SetPlugins(Draft&, absl::string_view name, absl::string_view value) {
@@ -214,11 +243,11 @@ constexpr Rule kRules[] = {
     {"noxattrs", Rule::kValue, SetBool<&Options::xattr_off>},
     {"volatile", Rule::kNoValue, SetBool<&Options::skip_sync>},
     {"fsync", Rule::kValue, SetFsync},
-    {"uidmapping", Rule::kValue, NotSupported},
-    {"gidmapping", Rule::kValue, NotSupported},
-    {"squash_to_root", Rule::kNoValue, NotSupported},
-    {"squash_to_uid", Rule::kValue, NotSupported},
-    {"squash_to_gid", Rule::kValue, NotSupported},
+    {"uidmapping", Rule::kValue, AddIds<&OwnerRules::uids>},
+    {"gidmapping", Rule::kValue, AddIds<&OwnerRules::gids>},
+    {"squash_to_root", Rule::kNoValue, SquashToRoot},
+    {"squash_to_uid", Rule::kValue, SquashTo<&OwnerRules::squash_uid>},
+    {"squash_to_gid", Rule::kValue, SquashTo<&OwnerRules::squash_gid>},
     {"xattr_permissions", Rule::kValue, SetXattrPermissions},
     {"plugins", Rule::kOptionalValue, SetPlugins},
     // Without effect: what they ask for is how it always is here.

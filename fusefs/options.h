@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "fusefs/id_mapping.h"
 
 namespace acetate::fusefs {
 
@@ -23,6 +24,10 @@ enum class WhiteoutEncoding { kAuto, kCharDevice, kXattr };
 
 // Prefix of the overlay xattrs: trusted.overlay. or user.overlay. kAuto: trusted when this process may write those.
 enum class XattrNamespace { kAuto, kTrusted, kUser };
+
+// Whether owners, modes and devices are recorded in an xattr of the writable layer, since the daemon may not set them:
+// security.fuseoverlayfs.override_stat or user.containers.override_stat.
+enum class OwnerRecords { kNone, kPrivileged, kUser };
 
 struct BranchSpec {
   std::string path;  // as typed
@@ -50,7 +55,9 @@ struct Options {
   bool index = true;                   // hard links of lower files are kept when one of them is copied up
   int64_t lazy_copy_up_min = 8 << 20;  // bytes from which a file is copied in the background; -1: never
   bool metacopy = true;                // a change of attributes alone copies no contents
-  bool skip_sync = false;              // fsync and its like succeed at once (volatile, fsync=0)
+  OwnerRules owners;                   // uidmapping, gidmapping, squash_to_*
+  OwnerRecords owner_records = OwnerRecords::kNone;
+  bool skip_sync = false;  // fsync and its like succeed at once (volatile, fsync=0)
 
   // The FUSE connection. 0 means that libfuse and the kernel choose.
   double timeout = 1e9;  // seconds the kernel may keep entries and attributes

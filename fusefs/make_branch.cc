@@ -1,0 +1,43 @@
+#include "fusefs/make_branch.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/errno_or.h"
+#include "fusefs/mapped_branch.h"
+#include "fusefs/override_branch.h"
+#include "fusefs/owner_branch.h"
+
+namespace acetate::fusefs {
+
+absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, const BranchSpec& spec, int index,
+                                                   UniqueFd root, OwnerCalls* calls) {
+  std::unique_ptr<Branch> branch;
+  if (calls != nullptr) {
+    branch = std::make_unique<OwnerBranch>(spec, index, std::move(root), calls);
+  } else {
+    branch = std::make_unique<DirectoryBranch>(spec, index, std::move(root));
+  }
+  if (options.owner_records != OwnerRecords::kNone) {
+    auto recorded = std::make_unique<OverrideBranch>(std::move(branch));
+    if (spec.mode == BranchMode::kReadWrite && !options.read_only) {
+      const Errno error = recorded->StartRecording(options.owner_records);
+      if (!error.ok()) {
+        return ErrnoToStatus(error, absl::StrCat("xattr_permissions: writable layer '", spec.path, "': write ",
+                                                 recorded->key(), " to it"));
+      }
+    }
+    branch = std::move(recorded);
+  }
+  if (!options.owners.none()) branch = std::make_unique<MappedBranch>(std::move(branch), options.owners);
+  return branch;
+}
+
+Identity MakeIdentity(const Options& options) {
+  Identity identity = Identity::OfProcess();
+  identity.Follow(options.owners);
+  if (options.owner_records != OwnerRecords::kNone) identity.KeepOwn();
+  return identity;
+}
+
+}  // namespace acetate::fusefs
