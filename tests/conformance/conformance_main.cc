@@ -1,7 +1,8 @@
-// Runs the scenes as one of three:
+// Runs the scenes as one of four:
 //   --as=root    as root (the default)
 //   --as=user    as the user `acetate`: mounts go through fusermount3
-//   --as=userns  as `acetate` in a user and mount namespace of its own, where it mounts directly
+//   --as=userns  as `acetate` in a user and mount namespace of its own, where it mounts directly and has one id
+//   --as=subids  the same with the subordinate ids of the user, as container engines do it
 #include <gflags/gflags.h>
 #include <grp.h>
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -23,7 +25,7 @@
 
 #include "tests/fixture/mounted_union.h"
 
-DEFINE_string(as, "root", "Who runs the scenes: root, user or userns.");
+DEFINE_string(as, "root", "Who runs the scenes: root, user, userns or subids.");
 
 namespace acetate::conformance {
 namespace {
@@ -62,13 +64,48 @@ void WriteTo(const std::string& path, const std::string& text) {
   Require(out.good(), "write " + path);
 }
 
-void EnterNamespaces() {
-  const std::string uid_map = "0 " + std::to_string(getuid()) + " 1";
-  const std::string gid_map = "0 " + std::to_string(getgid()) + " 1";
+// Maps id 0 to the user, and to those from 1 on the ids that /etc/subuid or /etc/subgid gives it.
+void MapSubordinateIds(pid_t pid, const std::string& program, const std::string& ids, unsigned own) {
+  std::ifstream lines(ids);
+  std::string line;
+  while (std::getline(lines, line) && line.rfind("acetate:", 0) != 0) {
+  }
+  unsigned first = 0, count = 0;
+  Require(sscanf(line.c_str(), "acetate:%u:%u", &first, &count) == 2, "subordinate ids in " + ids);
+  const std::string command = program + " " + std::to_string(pid) + " 0 " + std::to_string(own) + " 1 1 " +
+                              std::to_string(first) + " " + std::to_string(count);
+  Require(system(command.c_str()) == 0, command);
+}
+
+void EnterNamespaces(bool subordinate_ids) {
+  const uid_t uid = getuid();
+  const gid_t gid = getgid();
+  int ready[2];
+  Require(pipe(ready) == 0, "pipe");
+  const pid_t self = getpid();
+  // The setuid programs that map further ids have to be started from outside.
+  const pid_t mapper = subordinate_ids ? fork() : 0;
+  if (subordinate_ids && mapper == 0) {
+    char byte;
+    close(ready[1]);
+    if (read(ready[0], &byte, 1) == 1) {
+      MapSubordinateIds(self, "newuidmap", "/etc/subuid", uid);
+      MapSubordinateIds(self, "newgidmap", "/etc/subgid", gid);
+    }
+    _exit(0);
+  }
   Require(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0, "unshare");
-  WriteTo("/proc/self/setgroups", "deny");
-  WriteTo("/proc/self/uid_map", uid_map);
-  WriteTo("/proc/self/gid_map", gid_map);
+  if (subordinate_ids) {
+    int status = 0;
+    Require(write(ready[1], "", 1) == 1 && waitpid(mapper, &status, 0) == mapper && status == 0, "map ids");
+    Require(setresgid(0, 0, 0) == 0 && setgroups(0, nullptr) == 0 && setresuid(0, 0, 0) == 0, "become root");
+  } else {
+    WriteTo("/proc/self/setgroups", "deny");
+    WriteTo("/proc/self/uid_map", "0 " + std::to_string(uid) + " 1");
+    WriteTo("/proc/self/gid_map", "0 " + std::to_string(gid) + " 1");
+  }
+  close(ready[0]);
+  close(ready[1]);
   Require(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make / private");
 }
 
@@ -80,7 +117,7 @@ void Become(const std::string& who) {
   }
   ShareProgram();
   BecomeUser();
-  if (who == "userns") EnterNamespaces();
+  if (who == "userns" || who == "subids") EnterNamespaces(who == "subids");
 }
 
 }  // namespace
