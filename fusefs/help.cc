@@ -35,6 +35,13 @@ options:
   metacopy=off       copy up whole files even where only attributes change
   lazy_copy_up_min=N copy files from N bytes on (8M) in the background once they are written; off: never
   index=off          hard links of a lower file part when one is changed
+  uidmapping=STORED:SHOWN:COUNT[:...], gidmapping=...
+                     show ids of the layers as others
+  squash_to_root, squash_to_uid=UID, squash_to_gid=GID
+                     show everything as owned by one user
+  xattr_permissions=2
+                     record owners, modes and devices in user.containers.override_stat instead of setting them; 1: in
+                     security.fuseoverlayfs.override_stat, as root
   xattr=off          no extended attributes for applications
   volatile           answer fsync at once; a crash of the machine may lose the writable layer
   timeout=SECONDS    how long the kernel may keep names and attributes (default: until the mount ends)

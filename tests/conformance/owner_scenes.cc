@@ -155,7 +155,9 @@ TEST_F(RecordedOwnerScene, CopyUpRecordsWhatIsShown) {
   EXPECT_EQ(StatOf(Upper("tool")).st_mode, S_IFREG | 0711u);
   EXPECT_EQ(StatOf(Union("tool")).st_mode, S_IFREG | 04711u);
   EXPECT_EQ(Brief(StatOf(Union("plain"))), plain);
-  EXPECT_EQ(ReadFile(Upper("tool")), "tool");
+  Append(Union("tool"), "s");
+  EXPECT_EQ(ReadFile(Upper("tool")), "tools");
+  EXPECT_EQ(StatOf(Upper("tool")).st_mode, S_IFREG | 0711u);
 }
 
 TEST_F(RecordedOwnerScene, ChownSurvivesARemountAndTheDiskIsAllOneUsers) {
