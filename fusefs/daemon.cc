@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "fusefs/stats.h"
 #include "fusefs/stderr_capture.h"
 #include "fusefs/union_fs.h"
+#include "fusefs/volatile_mark.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -108,6 +110,12 @@ absl::Status ServeMount(const Options& options) {
   if (!mountpoint.ok()) return mountpoint.status();
   absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
   if (!opened.ok()) return opened.status();
+  std::optional<VolatileMark> mark;
+  if (opened->work_fd.valid()) {
+    absl::StatusOr<VolatileMark> unmarked = VolatileMark::Open(opened->work_fd.get(), options.workdir);
+    if (!unmarked.ok()) return unmarked.status();
+    if (options.sync == SyncMode::kVolatile && !options.read_only) mark = *std::move(unmarked);
+  }
   // And a start that fails takes away what it has made in and around the work directory.
   const std::string inner_work = absl::StrCat(options.workdir, "/work");
   const bool makes_inner_work = access(inner_work.c_str(), F_OK) != 0;
@@ -135,8 +143,13 @@ absl::Status ServeMount(const Options& options) {
   FuseContext context = {union_fs->get(), &stats, &options};
   absl::StatusOr<SessionPtr> session = MakeSession(&context);
   if (!session.ok()) return session.status();
-  absl::Status mounted = MountSession(session->get(), *mountpoint);
+  absl::Cleanup remove_mark = [&] {
+    if (mark.has_value()) mark->Remove().IgnoreError();
+  };
+  absl::Status mounted = mark.has_value() ? mark->Put() : absl::OkStatus();
+  if (mounted.ok()) mounted = MountSession(session->get(), *mountpoint);
   if (!mounted.ok()) return mounted;
+  std::move(remove_mark).Cancel();
   std::move(remove_work).Cancel();
   if (control == nullptr && !IsMountedFd(*mountpoint)) control = StartDefaultControl(*mountpoint, &stats);
 
@@ -148,6 +161,7 @@ absl::Status ServeMount(const Options& options) {
   }
   control.reset();
   fuse_session_unmount(session->get());
+  if (result == 0 && mark.has_value()) return mark->Clear();
   return result == 0 ? absl::OkStatus() : ErrnoToStatus(Errno(std::abs(result)), "read the kernel's requests");
 }
 

@@ -43,7 +43,9 @@ options:
                      record owners, modes and devices in user.containers.override_stat instead of setting them; 1: in
                      security.fuseoverlayfs.override_stat, as root
   xattr=off          no extended attributes for applications
-  volatile           answer fsync at once; a crash of the machine may lose the writable layer
+  sync=MODE          strict: what is renamed or copied up is on the disk at once; volatile: nothing is before the mount
+                     ends, fsync is answered at once; auto (the default): what applications sync
+  volatile           sync=volatile
   timeout=SECONDS    how long the kernel may keep names and attributes (default: until the mount ends)
   writeback          let the kernel collect writes before it sends them
   control=PATH       the control socket (default: in the runtime directory, named after the mount)

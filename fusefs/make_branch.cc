@@ -7,6 +7,7 @@
 #include "fusefs/mapped_branch.h"
 #include "fusefs/override_branch.h"
 #include "fusefs/owner_branch.h"
+#include "fusefs/strict_branch.h"
 
 namespace acetate::fusefs {
 
@@ -18,9 +19,11 @@ absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, const
   } else {
     branch = std::make_unique<DirectoryBranch>(spec, index, std::move(root));
   }
+  const bool writable = spec.mode == BranchMode::kReadWrite && !options.read_only;
+  if (writable && options.sync == SyncMode::kStrict) branch = std::make_unique<StrictBranch>(std::move(branch));
   if (options.owner_records != OwnerRecords::kNone) {
     auto recorded = std::make_unique<OverrideBranch>(std::move(branch));
-    if (spec.mode == BranchMode::kReadWrite && !options.read_only) {
+    if (writable) {
       const Errno error = recorded->StartRecording(options.owner_records);
       if (!error.ok()) {
         return ErrnoToStatus(error, absl::StrCat("xattr_permissions: writable layer '", spec.path, "': write ",

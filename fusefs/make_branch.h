@@ -1,5 +1,5 @@
 // A branch of the union, put together from what the options ask for: the directory, with the helper of a daemon without
-// privileges, under recorded owners, under shifted ones.
+// privileges, under strict syncs, under recorded owners, under shifted ones.
 #pragma once
 
 #include <memory>

@@ -185,6 +185,22 @@ absl::Status SetDotWh(Draft& draft, absl::string_view name, absl::string_view va
   return ParseBool(name, value, &draft.dotwh);
 }
 
+absl::Status SetVolatile(Draft& draft, absl::string_view, absl::string_view) {
+  draft.line.options.sync = SyncMode::kVolatile;
+  draft.line.options.skip_sync = true;
+  return absl::OkStatus();
+}
+
+// Without a value it is an option of the mount.
+absl::Status SetSync(Draft& draft, absl::string_view name, absl::string_view value) {
+  if (value.empty()) return PassToMount(draft, name, value);
+  if (value == "volatile") return SetVolatile(draft, name, value);
+  if (value != "auto" && value != "strict") return Bad(name, value, "auto, strict or volatile");
+  draft.line.options.sync = value == "strict" ? SyncMode::kStrict : SyncMode::kAuto;
+  draft.line.options.skip_sync = false;
+  return absl::OkStatus();
+}
+
 absl::Status SetFsync(Draft& draft, absl::string_view name, absl::string_view value) {
   return SetBool<&Options::skip_sync, true>(draft, name, value);
 }
@@ -241,7 +257,7 @@ constexpr Rule kRules[] = {
     {"metacopy", Rule::kValue, SetBool<&Options::metacopy>},
     {"xattr", Rule::kValue, SetBool<&Options::xattr_off, true>},
     {"noxattrs", Rule::kValue, SetBool<&Options::xattr_off>},
-    {"volatile", Rule::kNoValue, SetBool<&Options::skip_sync>},
+    {"volatile", Rule::kNoValue, SetVolatile},
     {"fsync", Rule::kValue, SetFsync},
     {"uidmapping", Rule::kValue, AddIds<&OwnerRules::uids>},
     {"gidmapping", Rule::kValue, AddIds<&OwnerRules::gids>},
@@ -281,7 +297,7 @@ constexpr Rule kRules[] = {
     {"nodev", Rule::kNoValue, PassToMount},
     {"exec", Rule::kNoValue, PassToMount},
     {"noexec", Rule::kNoValue, PassToMount},
-    {"sync", Rule::kNoValue, PassToMount},
+    {"sync", Rule::kOptionalValue, SetSync},
     {"async", Rule::kNoValue, PassToMount},
     {"dirsync", Rule::kNoValue, PassToMount},
     {"atime", Rule::kNoValue, PassToMount},

@@ -29,6 +29,11 @@ enum class XattrNamespace { kAuto, kTrusted, kUser };
 // security.fuseoverlayfs.override_stat or user.containers.override_stat.
 enum class OwnerRecords { kNone, kPrivileged, kUser };
 
+// What reaches the disk when. kAuto: contents before a copy is published, and what applications sync. kStrict: also
+// whatever is renamed, and its directories. kVolatile: nothing until the mount ends; a layer that was not unmounted is
+// refused afterwards.
+enum class SyncMode { kAuto, kStrict, kVolatile };
+
 struct BranchSpec {
   std::string path;  // as typed
   BranchMode mode = BranchMode::kReadOnly;
@@ -57,7 +62,8 @@ struct Options {
   bool metacopy = true;                // a change of attributes alone copies no contents
   OwnerRules owners;                   // uidmapping, gidmapping, squash_to_*
   OwnerRecords owner_records = OwnerRecords::kNone;
-  bool skip_sync = false;  // fsync and its like succeed at once (volatile, fsync=0)
+  SyncMode sync = SyncMode::kAuto;
+  bool skip_sync = false;  // fsync and its like succeed at once (sync=volatile, fsync=0)
 
   // The FUSE connection. 0 means that libfuse and the kernel choose.
   double timeout = 1e9;  // seconds the kernel may keep entries and attributes

@@ -207,6 +207,19 @@ TEST(OptionsTest, OwnersAreRecorded) {
   EXPECT_THAT(OptionError("xattr_permissions=3"), HasSubstr("xattr_permissions=3: must be 0, 1 or 2"));
 }
 
+TEST(OptionsTest, Sync) {
+  EXPECT_EQ(ParseOption("noatime").sync, SyncMode::kAuto);
+  EXPECT_EQ(ParseOption("sync=strict").sync, SyncMode::kStrict);
+  for (const char* option : {"volatile", "sync=volatile"}) {
+    EXPECT_EQ(ParseOption(option).sync, SyncMode::kVolatile);
+    EXPECT_TRUE(ParseOption(option).skip_sync);
+  }
+  EXPECT_FALSE(ParseOption("volatile,sync=auto").skip_sync);
+  EXPECT_EQ(Parse({"--sync=strict", "-o", "lowerdir=/a", "/m"}).sync, SyncMode::kStrict);
+  EXPECT_THAT(ParseOption("sync").mount_options, ElementsAre("sync"));
+  EXPECT_THAT(OptionError("sync=often"), HasSubstr("sync=often: must be auto, strict or volatile"));
+}
+
 TEST(OptionsTest, MissingParts) {
   EXPECT_THAT(Error({}), HasSubstr("no layers"));
   EXPECT_THAT(Error({"/m"}), HasSubstr("no layers"));

@@ -100,6 +100,11 @@ void SceneTest::Remount() {
   Mount();
 }
 
+void SceneTest::Crash() {
+  mounted_->KillDaemon();
+  mounted_.reset();
+}
+
 void SceneTest::PutWhiteout(const std::string& path) {
   Check(mknod(path.c_str(), S_IFCHR, 0) == 0, "whiteout " + path);
 }

@@ -49,6 +49,8 @@ class SceneTest : public testing::Test {
   void Mount();
   void Unmount();
   void Remount();
+  // kill -9 of the daemon: the end of a machine, as far as the layers can tell.
+  void Crash();
   MountedUnion& mounted() { return *mounted_; }
 
   // Marks as the kernel's overlayfs writes them.
