@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/errno_or.h"
+#include "fusefs/engine_layer.h"
 #include "fusefs/mapped_branch.h"
 #include "fusefs/override_branch.h"
 #include "fusefs/owner_branch.h"
@@ -11,8 +12,11 @@
 
 namespace acetate::fusefs {
 
-absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, const BranchSpec& spec, int index,
-                                                   UniqueFd root, OwnerCalls* calls) {
+absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, BranchSpec spec, int index, UniqueFd root,
+                                                   OwnerCalls* calls) {
+  if (options.find_engine_layers && spec.mode == BranchMode::kReadOnly && IsEngineLayer(root.get())) {
+    spec.format = WhiteoutFormat::kDotWh;
+  }
   std::unique_ptr<Branch> branch;
   if (calls != nullptr) {
     branch = std::make_unique<OwnerBranch>(spec, index, std::move(root), calls);

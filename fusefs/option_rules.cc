@@ -182,6 +182,8 @@ absl::Status SetSubtype(Draft& draft, absl::string_view, absl::string_view value
 }
 
 absl::Status SetDotWh(Draft& draft, absl::string_view name, absl::string_view value) {
+  // Said either way, nothing is left to find out.
+  draft.line.options.find_engine_layers = false;
   return ParseBool(name, value, &draft.dotwh);
 }
 

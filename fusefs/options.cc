@@ -74,6 +74,7 @@ absl::Status AssembleBranches(Draft& draft) {
     absl::StatusOr<std::vector<BranchSpec>> branches = ParseBranches(*draft.branches);
     if (!branches.ok()) return branches.status();
     options.branches = *std::move(branches);
+    options.find_engine_layers = false;
     if (draft.dotwh) {
       return absl::InvalidArgumentError("dotwh goes with lowerdir; with branches add +dotwh to a branch's mode");
     }

@@ -44,6 +44,7 @@ struct BranchSpec {
 struct Options {
   std::vector<BranchSpec> branches;  // top first; at most one is kReadWrite, and that one is the first
   std::string workdir;               // empty exactly when no branch is writable
+  bool find_engine_layers = true;    // .wh. files count in layers of container engines (engine_layer.h)
   bool make_workdir = false;         // workdir was derived from the writable branch: make it when missing
   std::string mountpoint;            // a directory, or /dev/fd/N
   std::string control_path;          // empty: a socket in the runtime directory, named after the mount

@@ -207,6 +207,12 @@ TEST(OptionsTest, OwnersAreRecorded) {
   EXPECT_THAT(OptionError("xattr_permissions=3"), HasSubstr("xattr_permissions=3: must be 0, 1 or 2"));
 }
 
+TEST(OptionsTest, LayersOfEnginesAreFoundUnlessToldOtherwise) {
+  EXPECT_TRUE(ParseOption("noatime").find_engine_layers);
+  for (const char* option : {"dotwh", "dotwh=off"}) EXPECT_FALSE(ParseOption(option).find_engine_layers) << option;
+  EXPECT_FALSE(Parse({"--branches=/a=ro:/b=ro", "/m"}).find_engine_layers);
+}
+
 TEST(OptionsTest, Sync) {
   EXPECT_EQ(ParseOption("noatime").sync, SyncMode::kAuto);
   EXPECT_EQ(ParseOption("sync=strict").sync, SyncMode::kStrict);
