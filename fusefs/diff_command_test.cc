@@ -97,6 +97,14 @@ TEST_F(DiffCommandTest, TheLowerLayersMakeItExact) {
                                    "M touched", "O type", "M xattr"));
 }
 
+TEST_F(DiffCommandTest, AFileThatIsHalfCopiedWasWrittenTo) {
+  scene_.Put("lower/large", "contents");
+  scene_.PutMetacopy("large");
+  scene_.Mark("upper/large", "partial", "8");
+  EXPECT_THAT(Lines(), ElementsAre("C large"));
+  EXPECT_THAT(Exact(), ElementsAre("C large"));
+}
+
 TEST_F(DiffCommandTest, Directories) {
   for (const char* path : {"lower/merged/a", "lower/chmodded/a", "lower/replaced/a", "lower/file"}) scene_.Put(path);
   scene_.Put("upper/merged/b");

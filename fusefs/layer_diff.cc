@@ -57,6 +57,8 @@ class Differ : public LayerVisitor {
       return;
     }
     const bool metacopy = object.marks.Find(MarkKind::kMetacopy) != nullptr;
+    // Some of its contents are its own and others still below: it was written to.
+    const bool partial = metacopy && object.marks.Find(MarkKind::kPartial) != nullptr;
     const Mark* redirect = metacopy ? GoodRedirect(object) : nullptr;
     LowerFinding named = trail_.AtName(object.name);
     if (redirect != nullptr) {
@@ -65,10 +67,13 @@ class Differ : public LayerVisitor {
       Add(ChangeKind::kAdded, object);
     } else if (named.answer == LowerFinding::kUnknown) {
       const bool copied = object.marks.Find(MarkKind::kOrigin) != nullptr;
-      Add(metacopy ? ChangeKind::kMetadata : copied ? ChangeKind::kChanged : ChangeKind::kAdded, object);
+      Add(metacopy && !partial ? ChangeKind::kMetadata
+          : copied || partial  ? ChangeKind::kChanged
+                               : ChangeKind::kAdded,
+          object);
     } else if ((named.object.attr().st_mode & S_IFMT) != (object.st.st_mode & S_IFMT)) {
       Add(ChangeKind::kReplaced, object);
-    } else if (!metacopy && !SameContents(object, named.object)) {
+    } else if (partial || (!metacopy && !SameContents(object, named.object))) {
       Add(ChangeKind::kChanged, object);
     } else if (!SameAttributes(object, named.object)) {
       Add(ChangeKind::kMetadata, object);

@@ -28,6 +28,7 @@ MarkKind KindOf(absl::string_view name) {
   if (name == "opaque") return MarkKind::kOpaque;
   if (name == "redirect") return MarkKind::kRedirect;
   if (name == "metacopy") return MarkKind::kMetacopy;
+  if (name == "partial") return MarkKind::kPartial;
   if (name == "origin" || name == "ino") return MarkKind::kOrigin;  // the kernel's, and ours
   if (name == "nlink") return MarkKind::kNlink;
   if (name == "whiteout") return MarkKind::kWhiteout;
@@ -110,6 +111,7 @@ std::string MarkFault(const Mark& mark, mode_t type) {
     case MarkKind::kNlink:
       if (S_ISDIR(type)) return "link count on a directory";
       return IsNlink(mark.value) ? "" : "malformed link count";
+    case MarkKind::kPartial:
     case MarkKind::kOrigin:
     case MarkKind::kWhiteout:
     case MarkKind::kOther:

@@ -18,7 +18,7 @@ namespace acetate::fusefs {
 enum class MarkFamilies { kTrusted, kUser, kBoth };
 
 // kOrigin: what tells that the object was copied up, overlay.origin or overlay.ino.
-enum class MarkKind { kOpaque, kRedirect, kMetacopy, kOrigin, kNlink, kWhiteout, kOther };
+enum class MarkKind { kOpaque, kRedirect, kMetacopy, kPartial, kOrigin, kNlink, kWhiteout, kOther };
 
 struct Mark {
   MarkKind kind = MarkKind::kOther;
