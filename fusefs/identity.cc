@@ -22,6 +22,13 @@ bool HasCapabilities(uint32_t wanted) {
 
 thread_local const Creator* current_creator = nullptr;
 
+// The id under which what `caller` makes is stored. The daemon's own user, an engine that prepares a container, need
+// not be one of those who are shown: then it acts for the container's root.
+std::optional<uint32_t> StoredId(const IdMapping& mapping, uint32_t caller, uint32_t own) {
+  const std::optional<uint32_t> stored = mapping.ToStored(caller);
+  return !stored.has_value() && caller == own && mapping.ToShown(0).has_value() ? 0 : stored;
+}
+
 }  // namespace
 
 Identity::IdSet Identity::IdSet::OfMap(const char* path) {
@@ -54,10 +61,11 @@ Identity Identity::OfProcess() {
 
 CallerScope::CallerScope(const Identity& identity, const Caller& caller)
     : identity_(identity),
-      creator_{identity.rules_.uids.ToStored(caller.uid), identity.rules_.gids.ToStored(caller.gid)},
-      outer_(std::exchange(current_creator, &creator_)),
+      creator_{StoredId(identity.rules_.uids, caller.uid, identity.uid_),
+               StoredId(identity.rules_.gids, caller.gid, identity.gid_)},
       uid_switched_(identity.can_switch_ && creator_.uid.value_or(identity.uid_) != identity.uid_),
       gid_switched_(identity.can_switch_ && creator_.gid.value_or(identity.gid_) != identity.gid_) {
+  current_creator = &creator_;
   if (gid_switched_) sys::SetFsGid(*creator_.gid);
   if (uid_switched_) sys::SetFsUid(*creator_.uid);
 }
@@ -65,7 +73,7 @@ CallerScope::CallerScope(const Identity& identity, const Caller& caller)
 CallerScope::~CallerScope() {
   if (uid_switched_) sys::SetFsUid(identity_.uid_);
   if (gid_switched_) sys::SetFsGid(identity_.gid_);
-  current_creator = outer_;
+  current_creator = nullptr;
 }
 
 const Creator* CallerScope::Current() { return current_creator; }

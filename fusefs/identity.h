@@ -66,7 +66,7 @@ struct Creator {
   std::optional<gid_t> gid;
 };
 
-// While it lives, what this thread creates belongs to `caller`.
+// While it lives, what this thread creates belongs to `caller`. One at a time.
 class CallerScope {
  public:
   CallerScope(const Identity& identity, const Caller& caller);
@@ -80,7 +80,6 @@ class CallerScope {
  private:
   const Identity& identity_;
   const Creator creator_;
-  const Creator* const outer_;
   const bool uid_switched_;
   const bool gid_switched_;
 };

@@ -46,18 +46,23 @@ TEST(IdentityTest, ACallersIdsAreStoredAsTheRulesSay) {
     CallerScope scope(identity, {1033, 2044, 0});
     EXPECT_EQ(CallerScope::Current()->uid, 33u);
     EXPECT_EQ(CallerScope::Current()->gid, 44u);
-    {
-      CallerScope inner(identity, {1000, 5, 0});
-      EXPECT_EQ(CallerScope::Current()->uid, 0u);
-      EXPECT_EQ(CallerScope::Current()->gid, std::nullopt);
-    }
-    EXPECT_EQ(CallerScope::Current()->uid, 33u);
     if (identity.can_switch()) {
       TempDir temp;
       EXPECT_EQ(Created(temp, "callers").st_gid, 44u);
     }
   }
   EXPECT_EQ(CallerScope::Current(), nullptr);
+  CallerScope scope(identity, {1001, 5, 0});
+  EXPECT_EQ(CallerScope::Current()->uid, 1u);
+  EXPECT_EQ(CallerScope::Current()->gid, std::nullopt);
+}
+
+TEST(IdentityTest, TheDaemonsUserActsForRootWhereItHasNoIdOfItsOwn) {
+  Identity identity = Identity::OfProcess();
+  identity.Follow(Shifted());
+  CallerScope scope(identity, {geteuid(), getegid(), 0});
+  EXPECT_EQ(CallerScope::Current()->uid, 0u);
+  EXPECT_EQ(CallerScope::Current()->gid, 0u);
 }
 
 TEST(IdentityTest, KeepingItsOwnTheDaemonCreatesForItself) {

@@ -33,16 +33,21 @@ quickstart  mmdebstrap              makes the Debian tree of an image
 test        acl                     getfacl, setfacl
 test        attr                    getfattr, setfattr
 test        bubblewrap              a peer to compare with
+test        buildah                 builds images on top of fusefs
 test        busybox-static          the smallest image
 test        clang-format            checks the layout of the source
 test        clang-tidy              checks the source
 test        fuse-overlayfs          a peer to compare with
 test        git                     a real program for the container
 test        hyperfine               compares times
+test        podman                  a container engine on top of fusefs
 test        python3                 reads the test reports
+test        rsync                   a real program for the container
+test        runc                    the runtime of podman; crun refuses hybrid cgroups
 test        shellcheck              checks the scripts
 test        sqlite3                 a real program for the container
 test        strace                  shows the system calls of a test
+test        stress-ng               loads a filesystem in every way
 '
 
 # Prints the lines of PACKAGES that mode $1 includes.
