@@ -5,7 +5,6 @@
 #include <climits>
 
 #include "absl/strings/match.h"
-#include "fusefs/kill_suid.h"
 #include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
@@ -19,7 +18,7 @@ ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   if (change.set_size) {
     // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
     ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, change.size, /*whole=*/false));
-    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(KillSuid(target.raw()).error());
+    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(upper_->KillSuid(target.raw()).error());
     if (target.lazy != nullptr) {
       ACETATE_RETURN_IF_ERROR(TruncateLazily(node, target.lazy.get(), change.size));
     } else if (ftruncate(target.raw(), change.size) != 0) {

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "fusefs/kill_suid.h"
 #include "fusefs/union_fs.h"
 #include "fusefs/with_spare_fds.h"
 
@@ -78,7 +77,7 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
   ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
   Written written;
   if (kill_suid) {
-    ACETATE_ASSIGN_OR_RETURN(written.mode_changed, KillSuid(target.raw()));
+    ACETATE_ASSIGN_OR_RETURN(written.mode_changed, upper_->KillSuid(target.raw()));
   }
   if (target.lazy != nullptr) {
     ACETATE_ASSIGN_OR_RETURN(written.size, target.lazy->Write(data, size, offset));
@@ -98,7 +97,7 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
 
 ErrnoOr<bool> UnionFs::ClearSuid(NodeId node) {
   ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
-  return KillSuid(target.raw());
+  return upper_->KillSuid(target.raw());
 }
 
 Errno UnionFs::FSync(NodeId node, bool data_only) {
