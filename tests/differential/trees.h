@@ -49,8 +49,8 @@ UnionDirectories MaterialiseLayers(const Layers& layers, const std::string& base
 // A directory that holds the flattened layers.
 std::unique_ptr<Tree> MakePlainTree(const Layers& layers, const std::string& base);
 
-// How the kernel's overlayfs is mounted where it is the model. Not with metadata-only copies: with them, opening one for
-// writing changes its time.
+// How the kernel's overlayfs is mounted where it is the model. Not with metadata-only copies: with them, opening one
+// for writing changes its time.
 inline constexpr char kIdealUnion[] = "redirect_dir=on,metacopy=off,index=on";
 // How it is mounted over layers that another union wrote.
 inline constexpr char kReader[] = "redirect_dir=on,metacopy=on,index=on";
