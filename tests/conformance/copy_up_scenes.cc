@@ -142,6 +142,7 @@ TEST_F(CopyUpScene, ChangingAttributesCopiesNoContents) {
 
 // Wherever the daemon is killed, the upper holds the whole file or none.
 TEST_F(CopyUpScene, AKillLeavesTheOldStateOrTheNew) {
+  options_.mount_options.push_back("lazy_copy_up_min=off");
   const std::string text(12 << 20, 't');
   WriteFile(Lower("big"), text);
   std::mt19937 random(1);
@@ -165,6 +166,34 @@ TEST_F(CopyUpScene, AKillLeavesTheOldStateOrTheNew) {
     EXPECT_TRUE(ReadFile(Union("big")) == text);
     Unmount();
     EXPECT_EQ(LeftInWork(), Strings{}) << "what a killed daemon left is cleaned at the next mount";
+  }
+}
+
+// A large file is the same in the union whenever the daemon is killed, and once it was copied to the end.
+TEST_F(CopyUpScene, AKillInTheMiddleOfALazyCopyLosesNothing) {
+  std::string text(48 << 20, 't');
+  for (size_t i = 0; i < text.size(); i += 4096) text[i] = static_cast<char>('a' + i / 4096 % 26);
+  WriteFile(Lower("big"), text);
+  std::mt19937 random(2);
+  for (int i = 0; i < 6; ++i) {
+    Mount();
+    {
+      const UniqueFd fd = Open(Union("big"), O_WRONLY);
+      const size_t at = random() % (text.size() - 10);
+      ASSERT_EQ(pwrite(fd.get(), "WRITTEN", 7, static_cast<off_t>(at)), 7);
+      ASSERT_EQ(fsync(fd.get()), 0);
+      text.replace(at, 7, "WRITTEN");
+    }
+    usleep(random() % 30000);
+    mounted().KillDaemon();
+    Mount();
+    EXPECT_TRUE(ReadFile(Union("big")) == text);
+    if (i == 5) {
+      Unmount();
+      EXPECT_TRUE(ReadFile(Upper("big")) == text);
+    } else {
+      mounted().KillDaemon();
+    }
   }
 }
 
