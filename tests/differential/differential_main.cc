@@ -19,8 +19,9 @@
 #include "tests/differential/round.h"
 #include "tests/fixture/mounted_union.h"
 
-DEFINE_uint64(seed, 0, "Run this seed only; 0: the fixed seeds, then a fresh one.");
+DEFINE_uint64(seed, 0, "Run this seed only; 0: the fixed seeds, then fresh ones.");
 DEFINE_int32(rounds, 24, "How many fixed seeds.");
+DEFINE_int32(fresh, 0, "How many fresh seeds, which are printed.");
 DEFINE_int32(ops, 900, "Operations in a round.");
 DEFINE_string(union, "",
               "What is tested: a program with fuse-overlayfs's command line, or 'kernel' or 'kernel-rigid' "
@@ -142,8 +143,10 @@ bool RunAll(Bases& bases) {
     seeds = {FLAGS_seed};
   } else {
     for (int i = 1; i <= FLAGS_rounds; ++i) seeds.push_back(i);
-    seeds.push_back(std::random_device()() + 1000UL);
-    printf("fresh seed: %lu (again with --seed=%lu)\n", seeds.back(), seeds.back());
+    for (int i = 0; i < FLAGS_fresh; ++i) {
+      seeds.push_back(std::random_device()() + 1000UL);
+      printf("fresh seed: %lu (again with --seed=%lu)\n", seeds.back(), seeds.back());
+    }
   }
   Tally tally;
   bool all_agree = true;
