@@ -56,6 +56,7 @@ UnionFs::~UnionFs() {
     ReleaseOrphanLocked(inode);
     delete inode;
   }
+  if (work_ != nullptr) work_->Sweep();
 }
 
 ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::vector<std::unique_ptr<Branch>> branches,

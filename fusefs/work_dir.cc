@@ -83,6 +83,14 @@ Errno WorkDir::Unpack(const std::string& name, std::vector<std::string>* pending
   return kOk;
 }
 
+void WorkDir::Sweep() {
+  ErrnoOr<std::vector<RawEntry>> left = upper_->ReadDir(fd());
+  if (!left.ok()) return;
+  for (const RawEntry& entry : *left) {
+    if (entry.name[0] == '#') Remove(entry.name).IgnoreError();
+  }
+}
+
 Errno WorkDir::RemoveDirFrom(int dirfd, const char* name) {
   std::string moved = TempName();
   ACETATE_RETURN_IF_ERROR(upper_->Rename(dirfd, name, fd(), moved.c_str(), 0));

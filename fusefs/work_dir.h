@@ -27,6 +27,9 @@ class WorkDir {
   // Removes what is called `name` here, with all that is in it. Trees of any depth need no more than two fds.
   Errno Remove(const std::string& name);
 
+  // Removes what could not be removed when it was to go, for want of fds.
+  void Sweep();
+
   // Moves the directory `name` of `dirfd` here and removes it: gone at once, taken apart after.
   Errno RemoveDirFrom(int dirfd, const char* name);
 
