@@ -7,15 +7,14 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "fusefs/link_index.h"
+#include "fusefs/whiteout.h"
 #include "fusefs/work_dir.h"
 
 namespace acetate::fusefs {
 namespace {
 
 constexpr char kInnerName[] = "work";
-constexpr char kIndexName[] = "index";
-// What is there without being a leftover: the whiteout that others are links to.
-constexpr char kTemplateName[] = "whiteout";
 
 ErrnoOr<std::vector<std::string>> Leftovers(const Branch& branch, int work_fd) {
   std::vector<std::string> names;
@@ -24,7 +23,7 @@ ErrnoOr<std::vector<std::string>> Leftovers(const Branch& branch, int work_fd) {
   if (!inner.ok()) return inner.error();
   ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, branch.ReadDir(inner->get()));
   for (RawEntry& entry : entries) {
-    if (entry.name != kTemplateName) names.push_back(std::move(entry.name));
+    if (entry.name != kWhiteoutTemplate) names.push_back(std::move(entry.name));
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -33,7 +32,7 @@ ErrnoOr<std::vector<std::string>> Leftovers(const Branch& branch, int work_fd) {
 // Copies of lower files with several names, of which none is left in the union: link_index.h.
 Errno CheckIndex(const LayerCheck& check, std::vector<Problem>* problems) {
   const Branch& branch = *check.upper;
-  ErrnoOr<UniqueFd> index = branch.Open(check.work_fd, kIndexName, O_PATH | O_DIRECTORY);
+  ErrnoOr<UniqueFd> index = branch.Open(check.work_fd, LinkIndex::kDirectory, O_PATH | O_DIRECTORY);
   if (index.error() == ENOENT) return kOk;
   if (!index.ok()) return index.error();
   ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, branch.ReadDir(index->get()));
@@ -47,7 +46,7 @@ Errno CheckIndex(const LayerCheck& check, std::vector<Problem>* problems) {
     if (links == nullptr || links->value != "U-1") continue;
     Problem problem;
     problem.in_work = true;
-    problem.path = absl::StrCat(kIndexName, "/", entry.name);
+    problem.path = absl::StrCat(LinkIndex::kDirectory, "/", entry.name);
     problem.what = "index entry of a file whose names are all gone";
     problem.remedy = "removes it";
     problem.done = "removed";

@@ -11,6 +11,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "fusefs/copy_data.h"
+#include "fusefs/keeping_times.h"
 #include "fusefs/union_fs.h"
 #include "fusefs/with_spare_fds.h"
 
@@ -46,19 +47,10 @@ Errno UnionFs::CopyUpOneDirLocked(Inode* dir) {
   auto undo = absl::MakeCleanup([&] { work_->Remove(temp).IgnoreError(); });
   ACETATE_RETURN_IF_ERROR(CopyMetadata(from, st, work_->fd(), temp.c_str()));
 
-  ACETATE_ASSIGN_OR_RETURN(FdRef parent_fd, DirFd(parent.get()));
-  ACETATE_ASSIGN_OR_RETURN(struct stat parent_st, upper_->Stat(parent_fd->get(), ""));
-  ACETATE_RETURN_IF_ERROR(upper_->Rename(work_->fd(), temp.c_str(), parent_fd->get(), dentry->name.c_str(), 0));
+  ACETATE_RETURN_IF_ERROR(KeepingTimesLocked(
+      parent.get(), [&](int fd) { return upper_->Rename(work_->fd(), temp.c_str(), fd, dentry->name.c_str(), 0); }));
   std::move(undo).Cancel();
-  // What the union shows has not changed, so neither has the directory's time.
-  const struct timespec times[2] = {parent_st.st_atim, parent_st.st_mtim};
-  upper_->SetTimes(parent_fd->get(), "", times).IgnoreError();
-
-  auto layer = std::make_shared<LayerDir>();
-  layer->branch = upper_;
-  layer->parent = std::move(parent);
-  layer->name = dentry->name;
-  dir->dir->upper = std::move(layer);
+  dir->dir->upper = ChildLayer(parent, dentry->name);
   dentry->in_upper = true;
   stats_->Add(Gauge::kCopyUps, 1);
   return kOk;
@@ -94,16 +86,7 @@ Errno UnionFs::CopyUpFileLocked(Inode* inode, bool contents, off_t size_limit) {
     ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_->fd(), temp.c_str(), xattrs_.metacopy().c_str(), "", 0, 0));
   } else if (data.valid() && size > 0) {
     ACETATE_ASSIGN_OR_RETURN(FdRef source, DataFdLocked(inode, false));
-    inode->copying = true;
-    mu_.Unlock();
-    ErrnoOr<off_t> copied = CopyData(source->get(), data.get(), size);
-    // The copy replaces the name by rename: without this a power cut could leave the name and lose the contents.
-    if (copied.ok() && !options_.skip_sync && fdatasync(data.get()) != 0) copied = Errno::Last();
-    mu_.Lock();
-    inode->copying = false;
-    copied_.SignalAll();
-    if (!copied.ok()) return copied.error();
-    stats_->Add(Gauge::kBytesCopiedUp, *copied);
+    ACETATE_RETURN_IF_ERROR(CopyContentsLocked(inode, source->get(), data.get(), size));
     // It may have lost its name meanwhile; it has not moved otherwise, since that needs a copy-up and waits.
     ACETATE_ASSIGN_OR_RETURN(from, Locate(inode));
   }
@@ -115,7 +98,7 @@ Errno UnionFs::CopyUpFileLocked(Inode* inode, bool contents, off_t size_limit) {
   }
   ACETATE_RETURN_IF_ERROR(KeepInoLocked(inode, from, st, temp.c_str()));
   if (inode->links != nullptr) {
-    ACETATE_RETURN_IF_ERROR(MarkForIndexLocked(inode, from, st, temp.c_str(), contents));
+    ACETATE_RETURN_IF_ERROR(MarkForIndexLocked(inode, st, temp.c_str(), contents));
   }
   std::unique_ptr<LowerData> lower_data;
   if (!contents) {
@@ -134,6 +117,20 @@ Errno UnionFs::CopyUpFileLocked(Inode* inode, bool contents, off_t size_limit) {
   return kOk;
 }
 
+Errno UnionFs::CopyContentsLocked(Inode* inode, int from, int to, off_t size) {
+  inode->copying = true;
+  mu_.Unlock();
+  ErrnoOr<off_t> copied = CopyData(from, to, size);
+  // What comes next, a rename or the end of a mark, says that they are there: a power cut must not make that a lie.
+  if (copied.ok() && !options_.skip_sync && fdatasync(to) != 0) copied = Errno::Last();
+  mu_.Lock();
+  inode->copying = false;
+  copied_.SignalAll();
+  if (!copied.ok()) return copied.error();
+  stats_->Add(Gauge::kBytesCopiedUp, *copied);
+  return kOk;
+}
+
 Errno UnionFs::PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd* data) {
   if (inode->names.empty()) {
     // Removed while in use: the copy has no name either and lives as long as its fd.
@@ -145,11 +142,9 @@ Errno UnionFs::PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd
     ACETATE_RETURN_IF_ERROR(PublishInIndexLocked(inode, temp));
   } else {
     Dentry* dentry = inode->names.front();
-    ACETATE_ASSIGN_OR_RETURN(FdRef parent_fd, DirFd(dentry->parent->dir->upper.get()));
-    ACETATE_ASSIGN_OR_RETURN(struct stat parent_st, upper_->Stat(parent_fd->get(), ""));
-    ACETATE_RETURN_IF_ERROR(upper_->Rename(work_->fd(), temp.c_str(), parent_fd->get(), dentry->name.c_str(), 0));
-    const struct timespec times[2] = {parent_st.st_atim, parent_st.st_mtim};
-    upper_->SetTimes(parent_fd->get(), "", times).IgnoreError();
+    ACETATE_RETURN_IF_ERROR(KeepingTimesLocked(dentry->parent->dir->upper.get(), [&](int fd) {
+      return upper_->Rename(work_->fd(), temp.c_str(), fd, dentry->name.c_str(), 0);
+    }));
     dentry->in_upper = true;
     dentry->lowers.clear();
   }
@@ -205,12 +200,9 @@ Errno UnionFs::CopyXattrs(const Location& from, int to_dirfd, const char* to_nam
   if (list.error() == EOPNOTSUPP) return kOk;
   if (!list.ok()) return list.error();
   for (const std::string& key : xattrs_.ToCopy(*list)) {
-    ErrnoOr<size_t> size = from.branch->GetXattr(from.dirfd(), from.c_name(), key.c_str(), nullptr, 0);
-    if (!size.ok()) continue;  // listed, but not ours to read: not ours to carry over
-    std::string value(*size, '\0');
-    ACETATE_ASSIGN_OR_RETURN(
-        size_t length, from.branch->GetXattr(from.dirfd(), from.c_name(), key.c_str(), value.data(), value.size()));
-    Errno error = upper_->SetXattr(to_dirfd, to_name, key.c_str(), value.data(), length, 0);
+    ErrnoOr<std::string> value = OverlayXattr::Get(*from.branch, from.dirfd(), from.c_name(), key);
+    if (!value.ok()) continue;  // listed, but not ours to read: not ours to carry over
+    Errno error = upper_->SetXattr(to_dirfd, to_name, key.c_str(), value->data(), value->size(), 0);
     // As the kernel's ovl_copy_xattr(): an attribute that the upper's filesystem does not know is left behind, and so
     // is a label that this user may not set.
     if (error == EOPNOTSUPP || error == EPERM) continue;

@@ -12,15 +12,7 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-class CopyUpTest : public UnionFsTest {
- protected:
-  Errno Chmod(const std::string& path, mode_t mode) {
-    AttrChange change;
-    change.set_mode = true;
-    change.mode = mode;
-    return fs_->SetAttr(Node(path), change).error();
-  }
-};
+using CopyUpTest = UnionFsTest;
 
 TEST_F(CopyUpTest, CarriesOverAllThatAFileHas) {
   WriteFile(*this / "lower/a", "data", 0640);
@@ -29,7 +21,7 @@ TEST_F(CopyUpTest, CarriesOverAllThatAFileHas) {
   ASSERT_EQ(utimensat(AT_FDCWD, (*this / "lower/a").c_str(), times, 0), 0);
   Start();
   uint64_t ino = Attr("a").st_ino;
-  EXPECT_TRUE(Chmod("a", 0600).ok());
+  EXPECT_TRUE(SetMode("a", 0600).ok());
   EXPECT_EQ(Upper(), Strings{"a"});
   struct stat st = Attr("a");
   EXPECT_EQ(st.st_mode & 07777, 0600u);
@@ -56,10 +48,7 @@ TEST_F(CopyUpTest, ReadingCopiesNothing) {
 TEST_F(CopyUpTest, TruncationCopiesOnlyWhatStays) {
   WriteFile(*this / "lower/a", std::string(100000, 'x'));
   Start();
-  AttrChange change;
-  change.set_size = true;
-  change.size = 10;
-  EXPECT_EQ(fs_->SetAttr(Node("a"), change)->st_size, 10);
+  EXPECT_EQ(SetSize("a", 10)->st_size, 10);
   EXPECT_EQ(Contents("a"), std::string(10, 'x'));
   EXPECT_EQ(stats_.gauge(Gauge::kBytesCopiedUp), 10);
 }
@@ -96,7 +85,7 @@ TEST_F(CopyUpTest, FailureLeavesTheLowerFileShown) {
   for (const char* call : {"rename", "utimens"}) {
     upper_branch_->failing = call;
     upper_branch_->error = ENOSPC;
-    EXPECT_EQ(Chmod("a", 0600), ENOSPC) << call;
+    EXPECT_EQ(SetMode("a", 0600).error(), ENOSPC) << call;
     EXPECT_EQ(fs_->Write(Node("a"), "X", 1, 0).error(), ENOSPC) << call;
     EXPECT_EQ(Contents("a"), "data");
     EXPECT_EQ(Upper(), Strings{});
@@ -119,7 +108,7 @@ TEST_F(CopyUpTest, DirectoriesAboveOneAtATime) {
 TEST_F(CopyUpTest, ReadOnlyUnionRefuses) {
   WriteFile(*this / "lower/a", "data");
   Start(/*writable=*/false);
-  EXPECT_EQ(Chmod("a", 0600), EROFS);
+  EXPECT_EQ(SetMode("a", 0600).error(), EROFS);
   EXPECT_EQ(fs_->Write(Node("a"), "X", 1, 0).error(), EROFS);
 }
 

@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "common/syscalls.h"
 #include "fusefs/layer_check.h"
+#include "fusefs/name_sink.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -99,15 +100,6 @@ BranchSpec Spec(const std::string& path, BranchMode mode) {
 
 UniqueFd OpenDir(const std::string& path) { return *sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY); }
 
-class Names : public DirSink {
- public:
-  bool Fits(absl::string_view) override { return true; }
-  void Add(const std::string& name, uint64_t, uint64_t, mode_t, const Entry*) override {
-    if (name != "." && name != "..") names.push_back(name);
-  }
-  std::vector<std::string> names;
-};
-
 }  // namespace
 
 void FaultPoint::Arm(int nth) {
@@ -153,7 +145,7 @@ std::string CrashUnion::Tree(bool times, bool links) {
     const std::string dir = pending.back();
     pending.pop_back();
     const NodeId node = Node(dir);
-    Names sink;
+    NameSink sink;
     if (Errno error = fs_->ReadDir(node, 0, false, &sink); !error.ok()) {
       absl::StrAppend(&tree, dir, "/: errno ", error.value(), "\n");
     }

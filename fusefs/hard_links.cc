@@ -5,6 +5,7 @@
 // link, to the names that are in use; a name that only a lower layer holds leads to the copy by way of the index.
 #include <dirent.h>
 
+#include "fusefs/keeping_times.h"
 #include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
@@ -18,11 +19,10 @@ ErrnoOr<Inode*> UnionFs::FindLinkedLocked(const Dentry& dentry, const Location& 
     if (st.st_nlink == 1 || index_ == nullptr || index_->empty()) return nullptr;
     ErrnoOr<std::string> origin = OverlayXattr::Get(*upper_, where.dirfd(), where.c_name(), xattrs_.origin());
     if (!origin.ok()) return nullptr;
-    const std::string name = LinkIndex::NameOf(*origin);
-    ErrnoOr<struct stat> indexed = upper_->Stat(index_->fd()->get(), name.c_str());
+    ErrnoOr<struct stat> indexed = upper_->Stat(index_->fd()->get(), LinkIndex::NameOf(*origin).c_str());
     if (!indexed.ok() || indexed->st_ino != st.st_ino) return nullptr;
     *links = std::make_unique<LowerLinks>();
-    (*links)->index_name = name;
+    (*links)->origin = *std::move(origin);
     (*links)->indexed = true;
     (*links)->excess = index_->ReadExcess(where.dirfd(), where.c_name());
     return nullptr;
@@ -31,16 +31,17 @@ ErrnoOr<Inode*> UnionFs::FindLinkedLocked(const Dentry& dentry, const Location& 
   const LowerKey key = {device_of_[static_cast<size_t>(where.branch->index())], st.st_ino};
   auto known = lower_linked_.find(key);
   if (known != lower_linked_.end()) return known->second;
-  ErrnoOr<std::string> origin = LinkIndex::OriginOf(*where.branch, where.dirfd(), where.c_name());
+  ErrnoOr<std::string> origin = index_->OriginOf(*where.branch, where.dirfd(), where.c_name());
   if (!origin.ok()) return nullptr;  // without handles each name is a file of its own
   *links = std::make_unique<LowerLinks>();
   (*links)->lower = key;
-  (*links)->index_name = LinkIndex::NameOf(*origin);
+  (*links)->origin = *std::move(origin);
   if (index_->empty()) return nullptr;
-  ErrnoOr<struct stat> indexed = upper_->Stat(index_->fd()->get(), (*links)->index_name.c_str());
+  const std::string name = LinkIndex::NameOf((*links)->origin);
+  ErrnoOr<struct stat> indexed = upper_->Stat(index_->fd()->get(), name.c_str());
   if (!indexed.ok()) return nullptr;
   (*links)->indexed = true;
-  (*links)->excess = index_->ReadExcess(index_->fd()->get(), (*links)->index_name.c_str());
+  (*links)->excess = index_->ReadExcess(index_->fd()->get(), name.c_str());
   auto copy = linked_.find(indexed->st_ino);
   return copy == linked_.end() ? nullptr : copy->second;
 }
@@ -58,9 +59,8 @@ void UnionFs::LeaveLinksLocked(Inode* inode) {
   inode->links.reset();
 }
 
-Errno UnionFs::MarkForIndexLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp,
-                                  bool contents) {
-  ACETATE_ASSIGN_OR_RETURN(std::string origin, LinkIndex::OriginOf(*from.branch, from.dirfd(), from.c_name()));
+Errno UnionFs::MarkForIndexLocked(Inode* inode, const struct stat& st, const char* temp, bool contents) {
+  const std::string& origin = inode->links->origin;
   ACETATE_RETURN_IF_ERROR(
       upper_->SetXattr(work_->fd(), temp, xattrs_.origin().c_str(), origin.data(), origin.size(), 0));
   // In the index it has one link, where the union shows all names of the lower file.
@@ -75,11 +75,11 @@ Errno UnionFs::MarkForIndexLocked(Inode* inode, const Location& from, const stru
 }
 
 Errno UnionFs::PublishInIndexLocked(Inode* inode, const std::string& temp) {
-  LowerLinks& links = *inode->links;
-  ACETATE_RETURN_IF_ERROR(index_->Add(work_->fd(), temp, links.index_name));
-  links.indexed = true;
+  const std::string name = LinkIndex::NameOf(inode->links->origin);
+  ACETATE_RETURN_IF_ERROR(index_->Add(work_->fd(), temp, name));
+  inode->links->indexed = true;
   inode->upper = true;
-  ACETATE_ASSIGN_OR_RETURN(struct stat st, upper_->Stat(index_->fd()->get(), links.index_name.c_str()));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, upper_->Stat(index_->fd()->get(), name.c_str()));
   inode->upper_ino = st.st_ino;
   linked_[st.st_ino] = inode;
   return kOk;
@@ -88,17 +88,16 @@ Errno UnionFs::PublishInIndexLocked(Inode* inode, const std::string& temp) {
 Errno UnionFs::LinkUpLocked(Dentry* dentry) {
   Inode* dir = dentry->parent;
   ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir->dir->upper.get()));
-  ACETATE_ASSIGN_OR_RETURN(struct stat dir_st, upper_->Stat(fd->get(), ""));
   ACETATE_RETURN_IF_ERROR(MarkImpureLocked(dir));
   LowerLinks& links = *dentry->inode->links;
-  ACETATE_RETURN_IF_ERROR(upper_->Link(index_->fd()->get(), links.index_name.c_str(), fd->get(), dentry->name.c_str()));
-  const struct timespec times[2] = {dir_st.st_atim, dir_st.st_mtim};
-  upper_->SetTimes(fd->get(), "", times).IgnoreError();
+  const std::string name = LinkIndex::NameOf(links.origin);
+  ACETATE_RETURN_IF_ERROR(KeepingTimesLocked(dir->dir->upper.get(), [&](int fd) {
+    return upper_->Link(index_->fd()->get(), name.c_str(), fd, dentry->name.c_str());
+  }));
   dentry->in_upper = true;
   dentry->lowers.clear();
   // One link more, and no name more. Killed before this, the union shows a name too many in st_nlink.
-  return index_->WriteExcess(fd->get(), dentry->name.c_str(), --links.excess);
+  return index_->WriteExcess(index_->fd()->get(), name.c_str(), --links.excess);
 }
 
 ErrnoOr<bool> UnionFs::IsLastNameLocked(Inode* inode) {
@@ -111,14 +110,14 @@ ErrnoOr<bool> UnionFs::IsLastNameLocked(Inode* inode) {
 Errno UnionFs::DropLinkLocked(Inode* inode, bool in_upper, bool last) {
   if (inode == nullptr || inode->links == nullptr || !inode->links->indexed) return kOk;
   LowerLinks& links = *inode->links;
+  const std::string name = LinkIndex::NameOf(links.origin);
   if (last) {
-    const std::string name = links.index_name;
     LeaveLinksLocked(inode);
     return index_->Remove(name);
   }
   if (in_upper) return kOk;  // a link went with the name
   // Killed before this, the union shows a name too many in st_nlink.
-  return index_->WriteExcess(index_->fd()->get(), links.index_name.c_str(), --links.excess);
+  return index_->WriteExcess(index_->fd()->get(), name.c_str(), --links.excess);
 }
 
 }  // namespace acetate::fusefs

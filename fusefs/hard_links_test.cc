@@ -23,12 +23,7 @@ class HardLinksTest : public UnionFsTest {
     ASSERT_EQ(link((*this / "lower/a").c_str(), (*this / "lower/b").c_str()), 0);
     ASSERT_EQ(link((*this / "lower/a").c_str(), (*this / "lower/d/c").c_str()), 0);
   }
-  void Chmod(const std::string& path, mode_t mode) {
-    AttrChange change;
-    change.set_mode = true;
-    change.mode = mode;
-    ASSERT_TRUE(fs_->SetAttr(Node(path), change).ok()) << path;
-  }
+  void Chmod(const std::string& path, mode_t mode) { ASSERT_TRUE(SetMode(path, mode).ok()) << path; }
   size_t IndexEntries() {
     if (!std::filesystem::exists(*this / "work/index")) return 0;
     const std::filesystem::directory_iterator entries(*this / "work/index");

@@ -91,10 +91,10 @@ using LowerKey = std::pair<uint64_t, uint64_t>;
 
 // Of a file that has, or had when it was copied up, several names in a lower layer.
 struct LowerLinks {
-  LowerKey lower = {};     // {0, 0} while it is known by names of the upper layer only
-  std::string index_name;  // in the index of hard links
-  bool indexed = false;    // it is there
-  int64_t excess = 0;      // of an indexed one: how many names more the union shows than the upper object has links
+  LowerKey lower = {};  // {0, 0} while it is known by names of the upper layer only
+  std::string origin;   // of its copy, which is in the index of hard links under the name that this gives
+  bool indexed = false;
+  int64_t excess = 0;  // of an indexed one: how many names more the union shows than the upper object has links
 };
 
 struct Inode {

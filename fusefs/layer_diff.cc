@@ -1,6 +1,7 @@
 #include "fusefs/layer_diff.h"
 
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "fusefs/overlay_xattr.h"
 #include "fusefs/path_text.h"
 
 namespace acetate::fusefs {
@@ -194,36 +196,30 @@ class Differ : public LayerVisitor {
   // Those of the overlay itself left out, and the ones that applications set under its prefixes with them.
   using Xattrs = std::map<std::string, std::string>;
 
-  // `get(key, size)` is the value, or one of its length where `size` is 0.
+  // `get(key)` is the value.
   template <typename Get>
   static Xattrs Collect(const std::string& list, const Get& get) {
     Xattrs xattrs;
     for (absl::string_view name : absl::StrSplit(list, '\0', absl::SkipEmpty())) {
       if (HasMarkPrefix(name)) continue;
       const std::string key(name);
-      ErrnoOr<std::string> value = get(key, size_t{0});
-      if (value.ok() && !value->empty()) value = get(key, value->size());
-      // Listed, but not ours to read.
-      xattrs[key] = value.ok() ? *value : "";
+      ErrnoOr<std::string> value = get(key);
+      xattrs[key] = value.ok() ? *std::move(value) : "";  // listed, but not ours to read
     }
     return xattrs;
   }
 
   Xattrs UpperXattrs(const LayerObject& object) {
     ErrnoOr<std::string> list = upper_.ListXattr(object.dirfd, object.name.c_str());
-    const auto get = [&](const std::string& key, size_t size) -> ErrnoOr<std::string> {
-      std::string value(size, '\0');
-      ACETATE_ASSIGN_OR_RETURN(
-          size_t length, upper_.GetXattr(object.dirfd, object.name.c_str(), key.c_str(), value.data(), value.size()));
-      value.resize(length);
-      return value;
+    const auto get = [&](const std::string& key) {
+      return OverlayXattr::Get(upper_, object.dirfd, object.name.c_str(), key);
     };
     return list.ok() ? Collect(*list, get) : Xattrs();
   }
 
   Xattrs LowerXattrs(const LowerObject& lower) {
     ErrnoOr<std::string> list = lower.fs()->ListXattr(lower.node(), kRoot);
-    const auto get = [&](const std::string& key, size_t size) { return lower.fs()->GetXattr(lower.node(), key, size); };
+    const auto get = [&](const std::string& key) { return lower.fs()->GetXattr(lower.node(), key, XATTR_SIZE_MAX); };
     return list.ok() ? Collect(*list, get) : Xattrs();
   }
 

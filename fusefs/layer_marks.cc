@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "fusefs/overlay_xattr.h"
 #include "fusefs/redirect.h"
 
 namespace acetate::fusefs {
@@ -71,12 +72,7 @@ ErrnoOr<Marks> ReadMarks(const Branch& branch, MarkFamilies families, int dirfd,
     absl::string_view rest = key;
     if (!ConsumeMarkPrefix(families, &rest)) continue;
     Mark mark{KindOf(rest), std::string(key), ""};
-    ACETATE_ASSIGN_OR_RETURN(size_t size, branch.GetXattr(dirfd, name, mark.key.c_str(), nullptr, 0));
-    mark.value.resize(size);
-    if (size > 0) {
-      ACETATE_ASSIGN_OR_RETURN(size, branch.GetXattr(dirfd, name, mark.key.c_str(), mark.value.data(), size));
-      mark.value.resize(size);
-    }
+    ACETATE_ASSIGN_OR_RETURN(mark.value, OverlayXattr::Get(branch, dirfd, name, mark.key));
     marks.push_back(std::move(mark));
   }
   std::sort(marks.begin(), marks.end(), [](const Mark& a, const Mark& b) {

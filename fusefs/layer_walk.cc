@@ -1,19 +1,14 @@
 #include "fusefs/layer_walk.h"
 
 #include <fcntl.h>
-#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 
 namespace acetate::fusefs {
 namespace {
-
-constexpr absl::string_view kDotWhPrefix = ".wh.";
 
 // A directory on the way from the root to where the walk is.
 struct Frame {
@@ -64,7 +59,7 @@ class Walker {
       Enter(std::move(fd), std::move(object));
       return kOk;
     }
-    if (S_ISCHR(object.st.st_mode) && object.st.st_rdev == makedev(0, 0)) {
+    if (IsWhiteoutDevice(object.st.st_mode, object.st.st_rdev)) {
       object.whiteout = WhiteoutKind::kDevice;
     } else {
       ACETATE_ASSIGN_OR_RETURN(object.marks, ReadMarks(branch_, reading_.families, fd_.get(), name.c_str()));
@@ -130,13 +125,6 @@ class Walker {
 };
 
 }  // namespace
-
-bool IsDotWhName(absl::string_view name) { return absl::StartsWith(name, kDotWhPrefix); }
-
-absl::string_view DotWhHidden(absl::string_view name) {
-  name.remove_prefix(kDotWhPrefix.size());
-  return IsDotWhName(name) ? "" : name;
-}
 
 Errno WalkLayer(const Branch& branch, const LayerReading& reading, LayerVisitor* visitor) {
   return Walker(branch, reading, visitor).Run();

@@ -15,6 +15,7 @@
 #include "common/errno_or.h"
 #include "fusefs/branch.h"
 #include "fusefs/layer_marks.h"
+#include "fusefs/whiteout.h"
 
 namespace acetate::fusefs {
 
@@ -54,10 +55,5 @@ struct LayerReading {
 
 // Entries in the order of their names. ESTALE: the layer was changed meanwhile.
 Errno WalkLayer(const Branch& branch, const LayerReading& reading, LayerVisitor* visitor);
-
-// Of a `.wh.` file's name what it hides: "" for marks of the directory or of AUFS itself.
-absl::string_view DotWhHidden(absl::string_view name);
-bool IsDotWhName(absl::string_view name);
-inline constexpr char kDotWhOpaqueName[] = ".wh..wh..opq";
 
 }  // namespace acetate::fusefs

@@ -46,9 +46,7 @@ ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
   ACETATE_ASSIGN_OR_RETURN(UniqueFd upper, open(to, O_RDWR));
   if (!begun) {
     if (ioctl(upper.get(), FICLONE, lower.get()) == 0) return false;  // the copy is a matter of a moment
-    const std::string floor = absl::StrCat(data.size);
-    ACETATE_RETURN_IF_ERROR(
-        upper_->SetXattr(upper.get(), "", xattrs_.partial().c_str(), floor.data(), floor.size(), 0));
+    ACETATE_RETURN_IF_ERROR(WritePartial(upper.get(), data.size));
     data.partial = true;
   }
   data.lazy = std::make_shared<LazyFile>(std::move(upper), std::move(lower), data.size);
@@ -60,6 +58,17 @@ ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
   return true;
 }
 
+Errno UnionFs::WritePartial(int fd, off_t floor) const {
+  const std::string value = absl::StrCat(floor);
+  return upper_->SetXattr(fd, "", xattrs_.partial().c_str(), value.data(), value.size(), 0);
+}
+
+ErrnoOr<bool> UnionFs::CopySome(LazyFile* file) const {
+  ACETATE_ASSIGN_OR_RETURN(bool done, file->CopySome());
+  if (done && !options_.skip_sync && fdatasync(file->upper_fd()) != 0) return Errno::Last();
+  return done;
+}
+
 Errno UnionFs::TruncateLazily(NodeId node, LazyFile* file, off_t size) {
   ACETATE_ASSIGN_OR_RETURN(off_t floor, file->Truncate(size));
   MutexLock lock(&mu_);
@@ -67,8 +76,7 @@ Errno UnionFs::TruncateLazily(NodeId node, LazyFile* file, off_t size) {
   if (data == nullptr || data->lazy.get() != file || floor >= data->size) return kOk;
   // Before the file can grow again.
   data->size = floor;
-  const std::string value = absl::StrCat(floor);
-  return upper_->SetXattr(file->upper_fd(), "", xattrs_.partial().c_str(), value.data(), value.size(), 0);
+  return WritePartial(file->upper_fd(), floor);
 }
 
 Errno UnionFs::CopyRestLocked(Inode* inode) {
@@ -76,18 +84,14 @@ Errno UnionFs::CopyRestLocked(Inode* inode) {
   if (file == nullptr) return kOk;
   mu_.Unlock();
   ErrnoOr<bool> done = false;
-  while (done.ok() && !*done) done = file->CopySome();
-  if (done.ok() && !options_.skip_sync && fdatasync(file->upper_fd()) != 0) done = Errno::Last();
+  while (done.ok() && !*done) done = CopySome(file.get());
   mu_.Lock();
   return done.ok() ? FinishLazyCopyLocked(inode, file.get()) : done.error();
 }
 
 Errno UnionFs::FinishLazyCopyLocked(Inode* inode, LazyFile* file) {
   if (inode->lower_data == nullptr || inode->lower_data->lazy.get() != file) return kOk;  // somebody else has
-  ACETATE_RETURN_IF_ERROR(upper_->RemoveXattr(file->upper_fd(), "", xattrs_.metacopy().c_str()));
-  for (const std::string* key : {&xattrs_.partial(), &xattrs_.redirect()}) {
-    upper_->RemoveXattr(file->upper_fd(), "", key->c_str()).IgnoreError();
-  }
+  ACETATE_RETURN_IF_ERROR(RemoveMetacopyMarks(file->upper_fd()));
   file->Finish();
   stats_->Add(Gauge::kBytesCopiedUp, inode->lower_data->size);
   inode->lower_data.reset();
@@ -106,8 +110,7 @@ void UnionFs::CopyInBackground() {
     bool more = file != nullptr && !inode->names.empty();
     if (more) {
       mu_.Unlock();
-      ErrnoOr<bool> done = file->CopySome();
-      if (done.ok() && *done && !options_.skip_sync && fdatasync(file->upper_fd()) != 0) done = Errno::Last();
+      ErrnoOr<bool> done = CopySome(file.get());
       mu_.Lock();
       Errno error = done.error();
       if (done.ok() && *done) error = FinishLazyCopyLocked(inode, file.get());

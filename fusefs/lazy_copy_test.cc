@@ -34,10 +34,7 @@ class LazyCopyTest : public UnionFsTest {
     ASSERT_TRUE(written.ok()) << written.error().value();
   }
   off_t Truncate(const std::string& path, off_t size) {
-    AttrChange change;
-    change.set_size = true;
-    change.size = size;
-    ErrnoOr<struct stat> st = fs_->SetAttr(Node(path), change);
+    ErrnoOr<struct stat> st = SetSize(path, size);
     return st.ok() ? st->st_size : -st.error().value();
   }
 };

@@ -13,8 +13,6 @@
 namespace acetate::fusefs {
 namespace {
 
-constexpr char kDirectory[] = "index";
-
 // FS_IOC_GETFSUUID of kernel 6.9.
 struct FsUuid {
   uint8_t length;
@@ -26,14 +24,6 @@ constexpr unsigned long kGetFsUuid = _IOR(0x15, 0, FsUuid);
 constexpr char kVersion = 0;
 constexpr char kMagic = static_cast<char>(0xfb);
 constexpr size_t kHeader = 21;
-
-std::string UuidOf(const Branch& branch) {
-  FsUuid answer = {};
-  ErrnoOr<UniqueFd> root = branch.Open(branch.root_fd(), ".", O_RDONLY | O_DIRECTORY);
-  // Unknown, it is zero: the entries are good for us, and no use to the kernel.
-  if (!root.ok() || ioctl(root->get(), kGetFsUuid, &answer) != 0) answer = {};
-  return std::string(reinterpret_cast<const char*>(answer.uuid), sizeof(answer.uuid));
-}
 
 }  // namespace
 
@@ -58,6 +48,17 @@ Errno LinkIndex::OpenDirectory() {
   ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, upper_->Open(workdir_fd_, kDirectory, O_PATH | O_DIRECTORY));
   fd_ = std::make_shared<const UniqueFd>(std::move(fd));
   return kOk;
+}
+
+const std::string& LinkIndex::UuidOf(const Branch& branch) {
+  auto [known, added] = uuids_.try_emplace(&branch);
+  if (!added) return known->second;
+  FsUuid answer = {};
+  ErrnoOr<UniqueFd> root = branch.Open(branch.root_fd(), ".", O_RDONLY | O_DIRECTORY);
+  // Unknown, it is zero: the entries are good for us, and no use to the kernel.
+  if (!root.ok() || ioctl(root->get(), kGetFsUuid, &answer) != 0) answer = {};
+  known->second.assign(reinterpret_cast<const char*>(answer.uuid), sizeof(answer.uuid));
+  return known->second;
 }
 
 ErrnoOr<std::string> LinkIndex::OriginOf(const Branch& branch, int dirfd, const char* name) {

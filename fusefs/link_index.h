@@ -10,6 +10,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "common/errno_or.h"
 #include "common/unique_fd.h"
 #include "fusefs/branch.h"
@@ -21,6 +23,9 @@ namespace acetate::fusefs {
 // Guarded by UnionFs's mutex.
 class LinkIndex {
  public:
+  // In the user's work directory.
+  static constexpr char kDirectory[] = "index";
+
   // `workdir_fd` is the user's work directory, which outlives the index, as do the others. Entries that no name leads
   // to any more are removed. The directory is made when it is first needed.
   static ErrnoOr<std::unique_ptr<LinkIndex>> Open(const Branch* upper, const OverlayXattr* xattrs, int workdir_fd);
@@ -30,7 +35,7 @@ class LinkIndex {
   bool empty() const { return entries_ == 0; }
 
   // What overlay.origin says of a copy of this file. EOPNOTSUPP where its filesystem has no handles.
-  static ErrnoOr<std::string> OriginOf(const Branch& branch, int dirfd, const char* name);
+  ErrnoOr<std::string> OriginOf(const Branch& branch, int dirfd, const char* name);
   // What the entry of that origin is called.
   static std::string NameOf(absl::string_view origin);
 
@@ -47,12 +52,14 @@ class LinkIndex {
       : upper_(upper), xattrs_(xattrs), workdir_fd_(workdir_fd) {}
 
   Errno OpenDirectory();
+  const std::string& UuidOf(const Branch& branch);
 
   const Branch* const upper_;
   const OverlayXattr* const xattrs_;
   const int workdir_fd_;
   FdRef fd_;
   int64_t entries_ = 0;
+  absl::flat_hash_map<const Branch*, std::string> uuids_;  // of the branches' filesystems, once they were asked
 };
 
 }  // namespace acetate::fusefs

@@ -17,12 +17,7 @@ absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, Branc
   if (options.find_engine_layers && spec.mode == BranchMode::kReadOnly && IsEngineLayer(root.get())) {
     spec.format = WhiteoutFormat::kDotWh;
   }
-  std::unique_ptr<Branch> branch;
-  if (calls != nullptr) {
-    branch = std::make_unique<OwnerBranch>(spec, index, std::move(root), calls);
-  } else {
-    branch = std::make_unique<DirectoryBranch>(spec, index, std::move(root));
-  }
+  std::unique_ptr<Branch> branch = MakeDirectoryBranch(spec, index, std::move(root), calls);
   const bool writable = spec.mode == BranchMode::kReadWrite && !options.read_only;
   if (writable && options.sync == SyncMode::kStrict) branch = std::make_unique<StrictBranch>(std::move(branch));
   if (options.owner_records != OwnerRecords::kNone) {

@@ -22,6 +22,7 @@
 #include "fusefs/check_command.h"
 #include "fusefs/crash_scene.h"
 #include "fusefs/diff_command.h"
+#include "fusefs/name_sink.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -169,7 +170,7 @@ class MarkFuzzTest : public ::testing::TestWithParam<uint64_t> {
     }
     if (!S_ISDIR(st->st_mode)) return;
     for (bool plus : {false, true}) {
-      Names names;
+      NameSink names;
       ExpectPlainOrEio(u->fs().ReadDir(node, 0, plus, &names), path);
       for (const std::string& name : names.names) {
         EXPECT_NE(name, "secret") << "in " << path;
@@ -237,15 +238,6 @@ class MarkFuzzTest : public ::testing::TestWithParam<uint64_t> {
     args.insert(args.end(), more.begin(), more.end());
     return *ParseCommandLine(args);
   }
-
-  class Names : public DirSink {
-   public:
-    bool Fits(absl::string_view) override { return true; }
-    void Add(const std::string& name, uint64_t, uint64_t, mode_t, const Entry*) override {
-      if (name != "." && name != "..") names.push_back(name);
-    }
-    std::vector<std::string> names;
-  };
 
   LayerScene scene_;
   std::mt19937_64 random_;

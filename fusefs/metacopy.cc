@@ -11,7 +11,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "fusefs/complain.h"
-#include "fusefs/copy_data.h"
 #include "fusefs/union_fs.h"
 #include "fusefs/with_spare_fds.h"
 
@@ -118,20 +117,19 @@ Errno UnionFs::FetchContentsLocked(Inode* inode, off_t size_limit) {
     size = size_limit;
     inode->lower_data->size = size;
   }
-  inode->copying = true;
-  mu_.Unlock();
-  ErrnoOr<off_t> copied = CopyData(source->get(), data.get(), size);
-  if (copied.ok() && !options_.skip_sync && fdatasync(data.get()) != 0) copied = Errno::Last();
-  mu_.Lock();
-  inode->copying = false;
-  copied_.SignalAll();
-  if (!copied.ok()) return copied.error();
-  stats_->Add(Gauge::kBytesCopiedUp, *copied);
-  ACETATE_RETURN_IF_ERROR(upper_->RemoveXattr(data.get(), "", xattrs_.metacopy().c_str()));
-  upper_->RemoveXattr(data.get(), "", xattrs_.redirect().c_str()).IgnoreError();
+  ACETATE_RETURN_IF_ERROR(CopyContentsLocked(inode, source->get(), data.get(), size));
+  ACETATE_RETURN_IF_ERROR(RemoveMetacopyMarks(data.get()));
   inode->lower_data.reset();
   data_fds_.Put(&inode->data, std::move(data));
   inode->data_writable = true;
+  return kOk;
+}
+
+Errno UnionFs::RemoveMetacopyMarks(int fd) const {
+  ACETATE_RETURN_IF_ERROR(upper_->RemoveXattr(fd, "", xattrs_.metacopy().c_str()));
+  for (const std::string* key : {&xattrs_.partial(), &xattrs_.redirect()}) {
+    upper_->RemoveXattr(fd, "", key->c_str()).IgnoreError();
+  }
   return kOk;
 }
 

@@ -13,18 +13,7 @@ using Strings = std::vector<std::string>;
 
 class MetacopyTest : public UnionFsTest {
  protected:
-  void Chmod(const std::string& path, mode_t mode) {
-    AttrChange change;
-    change.set_mode = true;
-    change.mode = mode;
-    ASSERT_TRUE(fs_->SetAttr(Node(path), change).ok());
-  }
-  ErrnoOr<struct stat> Truncate(const std::string& path, off_t size) {
-    AttrChange change;
-    change.set_size = true;
-    change.size = size;
-    return fs_->SetAttr(Node(path), change);
-  }
+  void Chmod(const std::string& path, mode_t mode) { ASSERT_TRUE(SetMode(path, mode).ok()); }
   bool IsMetacopy(const std::string& path) {
     return lgetxattr((*this / path).c_str(), "user.overlay.metacopy", nullptr, 0) >= 0;
   }
@@ -69,9 +58,9 @@ TEST_F(MetacopyTest, SoDoesATruncationForWhatStays) {
   Put("lower/a", std::string(100000, 'x'));
   Start();
   Chmod("a", 0644);
-  EXPECT_EQ(Truncate("a", 10)->st_size, 10);
+  EXPECT_EQ(SetSize("a", 10)->st_size, 10);
   EXPECT_EQ(stats_.gauge(Gauge::kBytesCopiedUp), 10);
-  EXPECT_EQ(Truncate("a", 20)->st_size, 20);
+  EXPECT_EQ(SetSize("a", 20)->st_size, 20);
   EXPECT_EQ(Contents("a"), std::string(10, 'x') + std::string(10, '\0'));
   EXPECT_FALSE(IsMetacopy("upper/a"));
 }
@@ -171,7 +160,7 @@ TEST_F(MetacopyTest, ShorterThanItsContents) {
   EXPECT_EQ(Contents("a"), "data");
   EXPECT_EQ(*fs_->LSeek(Node("a"), 0, SEEK_HOLE), 4);
   EXPECT_EQ(fs_->LSeek(Node("a"), 4, SEEK_DATA).error(), ENXIO);
-  EXPECT_EQ(Truncate("a", 6)->st_size, 6);
+  EXPECT_EQ(SetSize("a", 6)->st_size, 6);
   EXPECT_EQ(Contents("a"), std::string("data\0\0", 6));
 }
 

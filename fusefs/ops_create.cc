@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <linux/limits.h>
 
 #include <climits>
 
@@ -21,14 +20,8 @@ constexpr char kDefaultAcl[] = "system.posix_acl_default";
 
 // The default ACL of a directory, as stored; "" where there is none or the filesystem has no ACLs.
 std::string DefaultAcl(const Branch& branch, int dirfd) {
-  char small[512];
-  ErrnoOr<size_t> size = branch.GetXattr(dirfd, "", kDefaultAcl, small, sizeof(small));
-  if (size.ok()) return std::string(small, *size);
-  if (!(size.error() == ERANGE)) return "";
-  std::string acl(XATTR_SIZE_MAX, '\0');
-  size = branch.GetXattr(dirfd, "", kDefaultAcl, acl.data(), acl.size());
-  acl.resize(size.ok() ? *size : 0);
-  return acl;
+  ErrnoOr<std::string> acl = OverlayXattr::Get(branch, dirfd, "", kDefaultAcl);
+  return acl.ok() ? *std::move(acl) : "";
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ class OverlayXattr {
   // The stored names of a list that copy-up carries over: all but our own, escaped ones included.
   std::vector<std::string> ToCopy(absl::string_view stored_list) const;
 
-  // The value of one of the above; ENODATA where there is none, or the filesystem has no xattrs.
+  // The value of any attribute, as stored; ENODATA where there is none, or the filesystem has no xattrs.
   static ErrnoOr<std::string> Get(const Branch& branch, int dirfd, const char* name, const std::string& key);
 
   Opaque GetOpaque(const Branch& branch, int dirfd, const char* name) const;

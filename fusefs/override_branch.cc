@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include "fusefs/complain.h"
 #include "fusefs/identity.h"
 #include "fusefs/kill_suid.h"
+#include "fusefs/whiteout.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -25,8 +25,6 @@ constexpr uid_t kUnchanged = static_cast<uid_t>(-1);
 
 // The permissions that what stands for an object has itself.
 mode_t Stored(mode_t mode) { return mode & 0777; }
-
-bool IsWhiteout(mode_t mode, dev_t device) { return S_ISCHR(mode) && device == makedev(0, 0); }
 
 void Show(const StatRecord& record, struct stat* st) {
   if (record.uid != kUnchanged) st->st_uid = record.uid;
@@ -153,7 +151,7 @@ ErrnoOr<std::vector<RawEntry>> OverrideBranch::ReadDir(int dirfd) const {
 }
 
 Errno OverrideBranch::MkNod(int dirfd, const char* name, mode_t mode, dev_t device) const {
-  if (!recording() || IsWhiteout(mode, device)) return inner().MkNod(dirfd, name, mode, device);
+  if (!recording() || IsWhiteoutDevice(mode, device)) return inner().MkNod(dirfd, name, mode, device);
   ACETATE_ASSIGN_OR_RETURN(StatRecord record, ForNew(dirfd, mode, device));
   return CreateFile(dirfd, name, O_CREAT | O_EXCL | O_RDWR, record).error();
 }

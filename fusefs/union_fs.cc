@@ -150,7 +150,8 @@ ErrnoOr<UnionFs::Location> UnionFs::Locate(const Inode* inode) {
     return Location{top->branch, std::move(fd), ""};
   }
   if (const Dentry* dentry = NameIn(inode)) return Locate(*dentry);
-  if (inode->links != nullptr && inode->links->indexed) return Location{upper_, index_->fd(), inode->links->index_name};
+  if (inode->links != nullptr && inode->links->indexed)
+    return Location{upper_, index_->fd(), LinkIndex::NameOf(inode->links->origin)};
   if (inode->orphan_fd != nullptr) return Location{upper_, inode->orphan_fd, ""};
   if (inode->orphan_dir == nullptr) return Errno(ESTALE);
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(inode->orphan_dir.get()));
@@ -305,7 +306,7 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
     // The object is the copy in the index.
     inode->upper = true;
     inode->own_ino = false;
-    ACETATE_ASSIGN_OR_RETURN(*st, upper_->Stat(index_->fd()->get(), inode->links->index_name.c_str()));
+    ACETATE_ASSIGN_OR_RETURN(*st, upper_->Stat(index_->fd()->get(), LinkIndex::NameOf(inode->links->origin).c_str()));
   }
   inode->own_ino = !dentry->in_upper || dentry->ino == UnionIno(*upper_, st->st_ino);
   if (S_ISDIR(st->st_mode)) {

@@ -225,6 +225,8 @@ class UnionFs {
   static Errno ContentsAreLost(const Branch& branch, const std::string& name);
   // Afterwards a file of the upper branch has its contents there, or as much of them as the limit says.
   Errno FetchContentsLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The upper file `fd` has its contents now. What counts is the first of the marks.
+  Errno RemoveMetacopyMarks(int fd) const;
   // So that a metadata-only copy keeps its contents when it gets another name.
   Errno RedirectFileLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -236,7 +238,7 @@ class UnionFs {
   void EnterLinksLocked(Inode* inode, std::unique_ptr<LowerLinks> links) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LeaveLinksLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What a copy must carry to be in the index.
-  Errno MarkForIndexLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp, bool contents)
+  Errno MarkForIndexLocked(Inode* inode, const struct stat& st, const char* temp, bool contents)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno PublishInIndexLocked(Inode* inode, const std::string& temp) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Afterwards a name of an indexed object is in the upper branch too.
@@ -250,6 +252,9 @@ class UnionFs {
   // Whether the contents are written while they are copied in the background. False: they are to be copied at once, or
   // are there.
   ErrnoOr<bool> StartLazyCopyLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno WritePartial(int fd, off_t floor) const;
+  // True when all of it is copied, and durable.
+  ErrnoOr<bool> CopySome(LazyFile* file) const;
   Errno TruncateLazily(NodeId node, LazyFile* file, off_t size);
   // Copies what is missing now. The lock is released meanwhile.
   Errno CopyRestLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -272,6 +277,11 @@ class UnionFs {
   // Of a file that is not in the upper branch.
   LowerData PlaceOfLowerLocked(const Inode* inode, off_t size) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno MarkImpureLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Copies `size` bytes of a file's contents and makes them durable. The lock is released meanwhile, and `copying` set.
+  Errno CopyContentsLocked(Inode* inode, int from, int to, off_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes a change in an upper directory, by `change(dirfd)`, that the union does not show: nor do its times.
+  template <typename Change>
+  Errno KeepingTimesLocked(LayerDir* dir, const Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyUpOneDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `data`: the fd of the copied contents; null for a metadata-only copy.
   Errno PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

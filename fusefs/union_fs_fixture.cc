@@ -112,6 +112,20 @@ struct stat UnionFsTest::Attr(const std::string& path) {
   return st.ok() ? *st : none;
 }
 
+ErrnoOr<struct stat> UnionFsTest::SetMode(const std::string& path, mode_t mode) {
+  AttrChange change;
+  change.set_mode = true;
+  change.mode = mode;
+  return fs_->SetAttr(Node(path), change);
+}
+
+ErrnoOr<struct stat> UnionFsTest::SetSize(const std::string& path, off_t size) {
+  AttrChange change;
+  change.set_size = true;
+  change.size = size;
+  return fs_->SetAttr(Node(path), change);
+}
+
 std::map<std::string, unsigned char> UnionFsTest::List(const std::string& path) {
   class Names : public DirSink {
    public:

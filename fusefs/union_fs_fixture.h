@@ -57,6 +57,8 @@ class UnionFsTest : public testing::Test {
   NodeId Node(const std::string& path);
   Errno LookupError(const std::string& path);
   struct stat Attr(const std::string& path);
+  ErrnoOr<struct stat> SetMode(const std::string& path, mode_t mode);
+  ErrnoOr<struct stat> SetSize(const std::string& path, off_t size);
   // The names that a directory shows, without "." and "..", each with its d_type.
   std::map<std::string, unsigned char> List(const std::string& path);
   std::string Contents(const std::string& path);

@@ -12,12 +12,17 @@ namespace acetate::fusefs {
 namespace {
 
 constexpr absl::string_view kDotWhPrefix = ".wh.";
-constexpr char kDotWhOpaque[] = ".wh..wh..opq";
-constexpr char kTemplateName[] = "whiteout";
-
-bool IsWhiteoutDevice(const struct stat& st) { return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0); }
 
 }  // namespace
+
+bool IsDotWhName(absl::string_view name) { return absl::StartsWith(name, kDotWhPrefix); }
+
+absl::string_view DotWhHidden(absl::string_view name) {
+  name.remove_prefix(kDotWhPrefix.size());
+  return IsDotWhName(name) ? "" : name;
+}
+
+bool IsWhiteoutDevice(mode_t mode, dev_t device) { return S_ISCHR(mode) && device == makedev(0, 0); }
 
 ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
   ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> raw, branch.ReadDir(dirfd));
@@ -28,14 +33,13 @@ ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs
   listing.entries.reserve(raw.size());
   for (RawEntry& entry : raw) {
     bool whiteout = false;
-    if (dot_wh && absl::StartsWith(entry.name, kDotWhPrefix)) {
-      entry.name.erase(0, kDotWhPrefix.size());
-      // `.wh..wh.*` are marks of the directory or of AUFS itself, not of a name.
-      if (entry.name.empty() || absl::StartsWith(entry.name, kDotWhPrefix)) continue;
+    if (dot_wh && IsDotWhName(entry.name)) {
+      entry.name = std::string(DotWhHidden(entry.name));
+      if (entry.name.empty()) continue;
       whiteout = true;
     } else if (entry.type == DT_CHR) {
       ErrnoOr<struct stat> st = branch.Stat(dirfd, entry.name.c_str());
-      whiteout = st.ok() && IsWhiteoutDevice(*st);
+      whiteout = st.ok() && IsWhiteoutDevice(st->st_mode, st->st_rdev);
     } else if (entry.type == DT_REG && xattr_whiteouts) {
       ErrnoOr<struct stat> st = branch.Stat(dirfd, entry.name.c_str());
       whiteout = st.ok() && st->st_size == 0 && xattrs.IsXattrWhiteout(branch, dirfd, entry.name.c_str());
@@ -48,7 +52,7 @@ ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs
 ErrnoOr<Held> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name) {
   const bool dot_wh = branch.spec().format == WhiteoutFormat::kDotWh;
   const Held hidden = branch.spec().count_whiteouts ? Held::kWhiteout : Held::kNothing;
-  if (dot_wh && absl::StartsWith(name, kDotWhPrefix)) return Held::kNothing;
+  if (dot_wh && IsDotWhName(name)) return Held::kNothing;
   ErrnoOr<struct stat> st = branch.Stat(dirfd, name.c_str());
   if (st.error() == ENOENT) {
     const bool marked = dot_wh && branch.Stat(dirfd, absl::StrCat(kDotWhPrefix, name).c_str()).ok();
@@ -56,7 +60,7 @@ ErrnoOr<Held> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int d
   }
   if (!st.ok()) return st.error();
   if (S_ISDIR(st->st_mode)) return Held::kDirectory;
-  if (IsWhiteoutDevice(*st)) return hidden;
+  if (IsWhiteoutDevice(st->st_mode, st->st_rdev)) return hidden;
   if (S_ISREG(st->st_mode) && st->st_size == 0 && xattrs.IsXattrWhiteout(branch, dirfd, name.c_str()) &&
       xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts) {
     return hidden;
@@ -66,7 +70,7 @@ ErrnoOr<Held> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int d
 
 bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
   if (xattrs.GetOpaque(branch, dirfd, "") == Opaque::kYes) return true;
-  return branch.spec().format == WhiteoutFormat::kDotWh && branch.Stat(dirfd, kDotWhOpaque).ok();
+  return branch.spec().format == WhiteoutFormat::kDotWh && branch.Stat(dirfd, kDotWhOpaqueName).ok();
 }
 
 WhiteoutWriter::WhiteoutWriter(const Branch* upper, const OverlayXattr* xattrs, int work_fd, WhiteoutEncoding encoding)
@@ -74,10 +78,10 @@ WhiteoutWriter::WhiteoutWriter(const Branch* upper, const OverlayXattr* xattrs, 
 
 Errno WhiteoutWriter::MakeTemplate() {
   if (made_) return kOk;
-  Errno error = upper_->Unlink(work_fd_, kTemplateName);
+  Errno error = upper_->Unlink(work_fd_, kWhiteoutTemplate);
   if (!error.ok() && !(error == ENOENT)) return error;
   if (encoding_ != WhiteoutEncoding::kXattr) {
-    error = upper_->MkNod(work_fd_, kTemplateName, S_IFCHR, makedev(0, 0));
+    error = upper_->MkNod(work_fd_, kWhiteoutTemplate, S_IFCHR, makedev(0, 0));
     if (error.ok()) {
       encoding_ = WhiteoutEncoding::kCharDevice;
       made_ = true;
@@ -88,20 +92,20 @@ Errno WhiteoutWriter::MakeTemplate() {
     if (!refused || encoding_ == WhiteoutEncoding::kCharDevice) return error;
     encoding_ = WhiteoutEncoding::kXattr;
   }
-  ACETATE_RETURN_IF_ERROR(upper_->MkNod(work_fd_, kTemplateName, S_IFREG | 0644, 0));
-  ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_fd_, kTemplateName, xattrs_->whiteout().c_str(), "y", 1, 0));
+  ACETATE_RETURN_IF_ERROR(upper_->MkNod(work_fd_, kWhiteoutTemplate, S_IFREG | 0644, 0));
+  ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_fd_, kWhiteoutTemplate, xattrs_->whiteout().c_str(), "y", 1, 0));
   made_ = true;
   return kOk;
 }
 
 Errno WhiteoutWriter::Place(int dirfd, const char* name) {
   ACETATE_RETURN_IF_ERROR(MakeTemplate());
-  Errno error = upper_->Link(work_fd_, kTemplateName, dirfd, name);
+  Errno error = upper_->Link(work_fd_, kWhiteoutTemplate, dirfd, name);
   if (error == EMLINK || error == ENOENT) {
     // The inode has all the links it can have, or somebody cleaned the work directory: start another.
     made_ = false;
     ACETATE_RETURN_IF_ERROR(MakeTemplate());
-    error = upper_->Link(work_fd_, kTemplateName, dirfd, name);
+    error = upper_->Link(work_fd_, kWhiteoutTemplate, dirfd, name);
   }
   return error;
 }

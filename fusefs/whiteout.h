@@ -7,8 +7,11 @@
 //   `.wh.NAME`               a file beside where NAME would be; `.wh..wh..opq` makes its directory opaque (AUFS, OCI)
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "common/errno_or.h"
 #include "fusefs/branch.h"
 #include "fusefs/merge_dir.h"
@@ -19,6 +22,18 @@ namespace acetate::fusefs {
 // Lists one layer's directory `dirfd`, whiteouts recognised and the `.wh.` files of a branch in that format taken out.
 // Fills `entries` and `count_whiteouts`. Thread-safe.
 ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
+
+// Of `.wh.` files. What one hides is "" for marks of its directory or of AUFS itself, whose names go on with the
+// prefix.
+bool IsDotWhName(absl::string_view name);
+absl::string_view DotWhHidden(absl::string_view name);
+inline constexpr char kDotWhOpaqueName[] = ".wh..wh..opq";
+
+// Character device 0/0.
+bool IsWhiteoutDevice(mode_t mode, dev_t device);
+
+// In the work directory: the whiteout that others are links to.
+inline constexpr char kWhiteoutTemplate[] = "whiteout";
 
 // What one layer holds under a name.
 enum class Held { kNothing, kWhiteout, kDirectory, kOther };
