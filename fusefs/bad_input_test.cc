@@ -66,7 +66,7 @@ TEST_F(BadInputTest, CommandLine) {
   ExpectRefused(scene, {"fusefs", "-o", "lowerdir=a::b", "mnt"}, "empty entry");
   ExpectRefused(scene, {"fusefs", "-o", "lowerdir=a:", "mnt"}, "empty entry");
   ExpectRefused(scene, {"fusefs", "-o", "lowerdir=a,upperdir=upper", "mnt"}, "add workdir=DIR");
-  ExpectRefused(scene, {"fusefs", "--branches=upper=rw:a=rw", "mnt"}, "several writable branches");
+  ExpectRefused(scene, {"fusefs", "--branches=upper=rw:a=rw", "--workdir=work", "mnt"}, "one writable branch");
   ExpectRefused(scene, {"fusefs", "--branches=upper=rx:a=ro", "mnt"}, "'rx'");
   ExpectRefused(scene, {"fusefs", "stats"}, "needs a mountpoint");
   ExpectRefused(scene, {"fusefs", "stats", "mnt"}, "is not a mountpoint");

@@ -27,16 +27,19 @@ struct RawEntry {
   unsigned char type = 0;  // DT_*, never DT_UNKNOWN
 };
 
+// Which branch of its union; positions change, ids stay.
+using BranchId = uint16_t;
+inline constexpr BranchId kNoBranch = 0xffff;
+
 class Branch {
  public:
-  Branch(BranchSpec spec, int index) : spec_(std::move(spec)), index_(index) {}
+  Branch(BranchSpec spec, BranchId id) : spec_(std::move(spec)), id_(id) {}
   virtual ~Branch() = default;
   Branch(const Branch&) = delete;
   Branch& operator=(const Branch&) = delete;
 
   const BranchSpec& spec() const { return spec_; }
-  // Position in the stack, 0 on top.
-  int index() const { return index_; }
+  BranchId id() const { return id_; }
 
   // The root directory's fd; lives as long as the branch.
   virtual int root_fd() const = 0;
@@ -78,14 +81,14 @@ class Branch {
 
  private:
   const BranchSpec spec_;
-  const int index_;
+  const BranchId id_;
 };
 
 // A branch on a directory of the host.
 class DirectoryBranch : public Branch {
  public:
   // `root` is an O_PATH or readable fd of the directory.
-  DirectoryBranch(BranchSpec spec, int index, UniqueFd root) : Branch(std::move(spec), index), root_(std::move(root)) {}
+  DirectoryBranch(BranchSpec spec, BranchId id, UniqueFd root) : Branch(std::move(spec), id), root_(std::move(root)) {}
 
   int root_fd() const override { return root_.get(); }
   ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override;

@@ -94,15 +94,6 @@ absl::StatusOr<std::vector<BranchSpec>> ParseBranches(absl::string_view text) {
           absl::StrCat("branches=", text, ": has an empty entry; write DIR=MODE, separated by one ':'"));
     }
     branch.path = Unescape(path);
-    if (branch.mode == BranchMode::kReadWrite && !branches.empty()) {
-      const bool several = branches.front().mode == BranchMode::kReadWrite;
-      return absl::UnimplementedError(
-          several ? absl::StrCat("branches: '", branch.path,
-                                 "' is a second rw branch, and several writable branches are not supported yet; make "
-                                 "it ro")
-                  : absl::StrCat("branches: '", branch.path,
-                                 "' is rw below other branches, which is not supported yet; put it first"));
-    }
     branches.push_back(std::move(branch));
   }
   return branches;

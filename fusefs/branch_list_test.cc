@@ -71,9 +71,13 @@ TEST(BranchListTest, TheLastEqualsSignSeparatesTheMode) {
   EXPECT_THAT(ParseBranches("/a=rw+x").status().message(), HasSubstr("'rw+x'"));
 }
 
-TEST(BranchListTest, OneWritableBranchAtTheTop) {
-  EXPECT_THAT(ParseBranches("/a=rw:/b=rw").status().message(), HasSubstr("several writable branches"));
-  EXPECT_THAT(ParseBranches("/a=ro:/b=rw").status().message(), HasSubstr("'/b' is rw below other branches"));
+TEST(BranchListTest, WritableBranchesAnywhere) {
+  auto branches = ParseBranches("/a=ro:/b=rw:/c=ro:/d=rw+dotwh");
+  ASSERT_TRUE(branches.ok()) << branches.status();
+  EXPECT_EQ((*branches)[0].mode, BranchMode::kReadOnly);
+  EXPECT_EQ((*branches)[1].mode, BranchMode::kReadWrite);
+  EXPECT_EQ((*branches)[3].mode, BranchMode::kReadWrite);
+  EXPECT_EQ((*branches)[3].format, WhiteoutFormat::kDotWh);
 }
 
 TEST(BranchListTest, WorkDirectoryBesideTheBranch) {

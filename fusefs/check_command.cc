@@ -38,7 +38,8 @@ std::string FormatCheck(const std::vector<Problem>& problems, const CommandLine&
   }
   std::string text;
   for (const Problem& problem : problems) {
-    const std::string& root = problem.in_work ? line.options.workdir : line.options.branches.front().path;
+    const BranchSpec& upper = line.options.branches.front();
+    const std::string& root = problem.in_work ? upper.workdir : upper.path;
     absl::StrAppend(&text, PathText(absl::StrCat(root, problem.path.empty() ? "" : "/", problem.path)), ": ",
                     problem.what, "; ", Outcome(problem, line.repair), "\n");
   }

@@ -112,15 +112,17 @@ void FaultPoint::Reach() {
 }
 
 CrashUnion::CrashUnion(const LayerScene& scene, const Options& options) {
-  std::vector<std::unique_ptr<Branch>> branches;
+  std::vector<UnionFs::NewBranch> branches;
   branches.push_back(
-      std::make_unique<FaultyBranch>(Spec(scene / "upper", BranchMode::kReadWrite), 0, OpenDir(scene / "upper")));
+      {std::make_unique<FaultyBranch>(Spec(scene / "upper", BranchMode::kReadWrite), 0, OpenDir(scene / "upper")),
+       OpenDir(scene / "work")});
   for (const char* name : {"lower", "bottom"}) {
-    branches.push_back(std::make_unique<DirectoryBranch>(Spec(scene / name, BranchMode::kReadOnly),
-                                                         static_cast<int>(branches.size()), OpenDir(scene / name)));
+    branches.push_back(
+        {std::make_unique<DirectoryBranch>(Spec(scene / name, BranchMode::kReadOnly),
+                                           static_cast<BranchId>(branches.size()), OpenDir(scene / name)),
+         UniqueFd()});
   }
-  ErrnoOr<std::unique_ptr<UnionFs>> fs =
-      UnionFs::Create(options, std::move(branches), OpenDir(scene / "work"), Identity::OfProcess(), &stats_);
+  ErrnoOr<std::unique_ptr<UnionFs>> fs = UnionFs::Create(options, std::move(branches), Identity::OfProcess(), &stats_);
   if (fs.ok()) fs_ = *std::move(fs);
 }
 

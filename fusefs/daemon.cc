@@ -22,6 +22,7 @@
 #include "fusefs/fuse_ops.h"
 #include "fusefs/make_branch.h"
 #include "fusefs/mount.h"
+#include "fusefs/mount_work.h"
 #include "fusefs/mountpoint.h"
 #include "fusefs/open_branches.h"
 #include "fusefs/owner_calls.h"
@@ -29,7 +30,6 @@
 #include "fusefs/stats.h"
 #include "fusefs/stderr_capture.h"
 #include "fusefs/union_fs.h"
-#include "fusefs/volatile_mark.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -48,21 +48,23 @@ void RaiseFileLimit() {
 }
 
 // `calls`: null for a daemon that needs none.
-absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, OpenedBranches* opened, OwnerCalls* calls,
-                                                   Stats* stats) {
-  std::vector<std::unique_ptr<Branch>> branches;
+absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, std::vector<OpenedBranch>* opened,
+                                                   OwnerCalls* calls, Stats* stats) {
+  std::vector<UnionFs::NewBranch> branches;
+  std::string works;
   for (size_t i = 0; i < options.branches.size(); ++i) {
+    const BranchSpec& spec = options.branches[i];
+    OpenedBranch& from = (*opened)[i];
     absl::StatusOr<std::unique_ptr<Branch>> branch =
-        MakeBranch(options, options.branches[i], static_cast<int>(i), std::move(opened->branch_fds[i]), calls);
+        MakeBranch(options, spec, static_cast<BranchId>(i), std::move(from.fd), calls);
     if (!branch.ok()) return branch.status();
-    branches.push_back(*std::move(branch));
+    branches.push_back({*std::move(branch), std::move(from.work_fd)});
+    if (!spec.workdir.empty()) absl::StrAppend(&works, works.empty() ? "'" : ", '", spec.workdir, "'");
   }
-  ErrnoOr<std::unique_ptr<UnionFs>> made =
-      UnionFs::Create(options, std::move(branches), std::move(opened->work_fd), MakeIdentity(options), stats);
+  ErrnoOr<std::unique_ptr<UnionFs>> made = UnionFs::Create(options, std::move(branches), MakeIdentity(options), stats);
   if (!made.ok()) {
-    return ErrnoToStatus(made.error(), options.workdir.empty()
-                                           ? "read the layers"
-                                           : absl::StrCat("prepare the work directory '", options.workdir, "'"));
+    return ErrnoToStatus(made.error(),
+                         works.empty() ? "read the layers" : absl::StrCat("prepare the work directory ", works));
   }
   return *std::move(made);
 }
@@ -108,21 +110,11 @@ absl::Status ServeMount(const Options& options) {
   // Nothing has been made until all of this is known to be right.
   absl::StatusOr<std::string> mountpoint = ResolveMountpoint(options.mountpoint, options.subtype);
   if (!mountpoint.ok()) return mountpoint.status();
-  absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
   if (!opened.ok()) return opened.status();
-  std::optional<VolatileMark> mark;
-  if (opened->work_fd.valid()) {
-    absl::StatusOr<VolatileMark> unmarked = VolatileMark::Open(opened->work_fd.get(), options.workdir);
-    if (!unmarked.ok()) return unmarked.status();
-    if (options.sync == SyncMode::kVolatile && !options.read_only) mark = *std::move(unmarked);
-  }
-  // And a start that fails takes away what it has made in and around the work directory.
-  const std::string inner_work = absl::StrCat(options.workdir, "/work");
-  const bool makes_inner_work = access(inner_work.c_str(), F_OK) != 0;
-  absl::Cleanup remove_work = [&] {
-    if (!options.workdir.empty() && makes_inner_work) rmdir(inner_work.c_str());
-    if (opened->made_work) rmdir(options.workdir.c_str());
-  };
+  absl::StatusOr<VolatileMarks> marks = VolatileMarks::Open(options, *opened);
+  if (!marks.ok()) return marks.status();
+  MadeWork made_work(options, *opened);
 
   absl::StatusOr<Background> background = Background::Enter(options.foreground);
   if (!background.ok()) return background.status();
@@ -143,14 +135,12 @@ absl::Status ServeMount(const Options& options) {
   FuseContext context = {union_fs->get(), &stats, &options};
   absl::StatusOr<SessionPtr> session = MakeSession(&context);
   if (!session.ok()) return session.status();
-  absl::Cleanup remove_mark = [&] {
-    if (mark.has_value()) mark->Remove().IgnoreError();
-  };
-  absl::Status mounted = mark.has_value() ? mark->Put() : absl::OkStatus();
+  absl::Cleanup remove_marks = [&] { marks->Remove(); };
+  absl::Status mounted = marks->Put();
   if (mounted.ok()) mounted = MountSession(session->get(), *mountpoint);
   if (!mounted.ok()) return mounted;
-  std::move(remove_mark).Cancel();
-  std::move(remove_work).Cancel();
+  std::move(remove_marks).Cancel();
+  made_work.Keep();
   if (control == nullptr && !IsMountedFd(*mountpoint)) control = StartDefaultControl(*mountpoint, &stats);
 
   int result;
@@ -161,8 +151,8 @@ absl::Status ServeMount(const Options& options) {
   }
   control.reset();
   fuse_session_unmount(session->get());
-  if (result == 0 && mark.has_value()) return mark->Clear();
-  return result == 0 ? absl::OkStatus() : ErrnoToStatus(Errno(std::abs(result)), "read the kernel's requests");
+  if (result == 0) return marks->Clear();
+  return ErrnoToStatus(Errno(std::abs(result)), "read the kernel's requests");
 }
 
 }  // namespace acetate::fusefs

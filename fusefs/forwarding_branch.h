@@ -14,7 +14,7 @@ namespace acetate::fusefs {
 class ForwardingBranch : public Branch {
  public:
   explicit ForwardingBranch(std::unique_ptr<Branch> inner)
-      : Branch(inner->spec(), inner->index()), inner_(std::move(inner)) {}
+      : Branch(inner->spec(), inner->id()), inner_(std::move(inner)) {}
 
   int root_fd() const override { return inner_->root_fd(); }
   ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override {

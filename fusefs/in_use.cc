@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -16,8 +17,14 @@ namespace acetate::fusefs {
 absl::StatusOr<UniqueFd> LockDirectory(int dirfd, const std::string& name) {
   ErrnoOr<UniqueFd> fd = sys::OpenAt(dirfd, ".", O_RDONLY | O_DIRECTORY);
   if (!fd.ok()) return ErrnoToStatus(fd.error(), name);
-  if (flock(fd->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return absl::FailedPreconditionError(absl::StrCat(name, " is in use by another fusefs mount; unmount that first"));
+  // A daemon that was killed holds its locks until the last of its threads, or its helper, is gone.
+  constexpr int kTries = 50;
+  for (int tries = 0; flock(fd->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; ++tries) {
+    if (tries == kTries) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(name, " is in use by another fusefs mount; unmount that first"));
+    }
+    usleep(10000);
   }
   return *std::move(fd);
 }

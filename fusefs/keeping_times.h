@@ -8,10 +8,10 @@ namespace acetate::fusefs {
 template <typename Change>
 Errno UnionFs::KeepingTimesLocked(LayerDir* dir, const Change& change) {
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir));
-  ACETATE_ASSIGN_OR_RETURN(struct stat st, upper_->Stat(fd->get(), ""));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, dir->branch->Stat(fd->get(), ""));
   ACETATE_RETURN_IF_ERROR(change(fd->get()));
   const struct timespec times[2] = {st.st_atim, st.st_mtim};
-  upper_->SetTimes(fd->get(), "", times).IgnoreError();
+  dir->branch->SetTimes(fd->get(), "", times).IgnoreError();
   return kOk;
 }
 

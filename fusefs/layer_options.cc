@@ -44,7 +44,7 @@ absl::Status ApplyOption(Draft& draft, absl::string_view arg) {
   } else if (absl::ConsumePrefix(&value, "--lowerdir=")) {
     status = given(value, &draft.lowerdir);
   } else if (check && absl::ConsumePrefix(&value, "--workdir=")) {
-    status = given(value, &draft.line.options.workdir);
+    status = given(value, &draft.upper.workdir);
   } else if (absl::StartsWith(arg, "--format=") || absl::StartsWith(arg, "--userxattr=")) {
     return absl::InvalidArgumentError(
         absl::StrCat(arg, ": must be ", arg[2] == 'f' ? "overlay or dotwh" : "on, off or auto"));

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "fusefs/complain.h"
+#include "fusefs/origin.h"
 #include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
@@ -26,8 +27,8 @@ LayerDirRef UnionFs::StartBelow(const Trail& trail) const {
   // Redirects by path count from the roots. Only objects without a name have no parent; they are found by path alone.
   const Directory* start = trail.where.absolute ? root_->dir.get() : trail.parent;
   if (start == nullptr) return nullptr;
-  for (const LayerDirRef& layer : start->lowers) {
-    if (layer->branch->index() > trail.branch) return layer;
+  for (const LayerDirRef& layer : start->layers) {
+    if (branches_.position(layer->branch->id()) > trail.position) return layer;
   }
   return nullptr;
 }
@@ -51,6 +52,7 @@ Errno UnionFs::ReadMarksLocked(LayerDir* dir, size_t rest, bool more_by_name, Tr
   }
   trail->where = trail->where.Through(trail->where.names.size() - 1 - rest, *redirect);
   trail->redirected = true;
+  dir->redirect = std::make_unique<Redirect>(trail->where);
   return kOk;
 }
 
@@ -58,19 +60,18 @@ ErrnoOr<UnionFs::Below> UnionFs::NextBelowLocked(Trail* trail) {
   while (!trail->ended) {
     LayerDirRef at = StartBelow(*trail);
     if (at == nullptr) break;
-    trail->branch = at->branch->index();
+    trail->position = branches_.position(at->branch->id());
     // What a directory on the way says is for the layers below this one.
     const std::vector<std::string> names = trail->where.names;
     for (size_t i = 0;; ++i) {
       ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(at.get()));
-      ACETATE_ASSIGN_OR_RETURN(Held held, ProbeLayer(*at->branch, xattrs_, fd->get(), names[i]));
+      ACETATE_ASSIGN_OR_RETURN(Probe probe, ProbeLayer(*at->branch, xattrs_, fd->get(), names[i]));
       const bool arrived = i + 1 == names.size();
-      if (held == Held::kNothing) break;
-      if (held == Held::kWhiteout || (held == Held::kOther && !arrived)) {
-        trail->ended = true;
-        break;
-      }
-      if (arrived) return Below{at, names[i], held};
+      if (probe.held == Held::kNothing) break;
+      const bool blocked = probe.held == Held::kWhiteout || (probe.held == Held::kOther && !arrived);
+      if (blocked || probe.ends) trail->ended = true;
+      if (blocked) break;
+      if (arrived) return Below{at, names[i], probe.held};
       at = ChildLayer(at, names[i]);
       ACETATE_RETURN_IF_ERROR(ReadMarksLocked(at.get(), names.size() - 1 - i, /*more_by_name=*/true, trail));
     }
@@ -81,34 +82,37 @@ ErrnoOr<UnionFs::Below> UnionFs::NextBelowLocked(Trail* trail) {
 ErrnoOr<UnionFs::LayerStack> UnionFs::StackOf(const Dentry& dentry) {
   const Directory& parent = *dentry.parent->dir;
   LayerStack stack;
+  stack.floor = dentry.end;
   Trail trail;
   trail.parent = &parent;
   trail.where.names = {dentry.name};
-  if (dentry.in_upper) {
-    stack.upper = ChildLayer(parent.upper, dentry.name);
-    trail.branch = upper_->index();
-    ACETATE_RETURN_IF_ERROR(ReadMarksLocked(stack.upper.get(), 0, !dentry.lowers.empty(), &trail));
-    if (trail.redirected) stack.redirect = std::make_unique<Redirect>(trail.where);
-  }
+  // Above a writable branch, what a layer says of those below matters even if none of them holds anything now.
+  const size_t last_writable = branches_.writables().empty() ? 0 : branches_.position(branches_.writables().back());
   // By name: the listing has found them.
-  for (size_t i = 0; i < dentry.lowers.size() && !trail.ended && !trail.redirected; ++i) {
-    stack.lowers.push_back(ChildLayer(parent.lowers[dentry.lowers[i]], dentry.name));
-    trail.branch = stack.lowers.back()->branch->index();
-    ACETATE_RETURN_IF_ERROR(ReadMarksLocked(stack.lowers.back().get(), 0, i + 1 < dentry.lowers.size(), &trail));
+  for (size_t i = 0; i < dentry.layers.size() && !trail.ended && !trail.redirected; ++i) {
+    stack.layers.push_back(ChildLayer(parent.In(dentry.layers[i]), dentry.name));
+    trail.position = branches_.position(dentry.layers[i]);
+    const bool more = trail.position < last_writable || i + 1 < dentry.layers.size();
+    ACETATE_RETURN_IF_ERROR(ReadMarksLocked(stack.layers.back().get(), 0, more, &trail));
+    if (trail.ended || trail.redirected) stack.floor = dentry.layers[i];
   }
   while (trail.redirected && !trail.ended) {
     ACETATE_ASSIGN_OR_RETURN(Below below, NextBelowLocked(&trail));
     if (below.held != Held::kDirectory) break;
-    stack.lowers.push_back(ChildLayer(below.dir, below.name));
-    ACETATE_RETURN_IF_ERROR(ReadMarksLocked(stack.lowers.back().get(), 0, /*more_by_name=*/true, &trail));
+    stack.layers.push_back(ChildLayer(below.dir, below.name));
+    ACETATE_RETURN_IF_ERROR(ReadMarksLocked(stack.layers.back().get(), 0, /*more_by_name=*/true, &trail));
   }
   return stack;
 }
 
-std::vector<std::string> UnionFs::LowerNames(const Inode* dir) const {
+std::vector<std::string> UnionFs::NamesBelow(const Inode* dir, BranchId branch) const {
   std::vector<std::string> names;
   for (; dir != root_.get(); dir = dir->names.front()->parent) {
-    const Redirect* redirect = dir->dir->redirect.get();
+    const Redirect* redirect = nullptr;
+    for (const LayerDirRef& layer : dir->dir->layers) {
+      if (branches_.Above(branch, layer->branch->id())) break;
+      if (layer->redirect != nullptr) redirect = layer->redirect.get();
+    }
     if (redirect == nullptr) {
       names.insert(names.begin(), dir->names.front()->name);
       continue;
@@ -122,7 +126,7 @@ std::vector<std::string> UnionFs::LowerNames(const Inode* dir) const {
 Errno UnionFs::WriteRedirectLocked(const std::vector<std::string>& names, const Location& where) {
   const std::string value = absl::StrCat("/", absl::StrJoin(names, "/"));
   Errno error =
-      upper_->SetXattr(where.dirfd(), where.c_name(), xattrs_.redirect().c_str(), value.data(), value.size(), 0);
+      where.branch->SetXattr(where.dirfd(), where.c_name(), xattrs_.redirect().c_str(), value.data(), value.size(), 0);
   // A path that is too long for the filesystem cannot be moved by redirect; callers like mv copy then.
   if (error == ENOSPC || error == ERANGE || error == E2BIG || error == EOPNOTSUPP) return Errno(EXDEV);
   return error;
@@ -130,34 +134,36 @@ Errno UnionFs::WriteRedirectLocked(const std::vector<std::string>& names, const 
 
 Errno UnionFs::RedirectDirLocked(Dentry* dentry) {
   Directory& dir = *dentry->inode->dir;
-  if (dir.redirect != nullptr && dir.redirect->absolute) return kOk;
+  LayerDir* top = dir.top();
+  if (top->redirect != nullptr && top->redirect->absolute) return kOk;
   auto redirect = std::make_unique<Redirect>();
   redirect->absolute = true;
-  redirect->names = LowerNames(dentry->inode);
+  redirect->names = NamesBelow(dentry->inode, top->branch->id());
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(dentry->inode));
   ACETATE_RETURN_IF_ERROR(WriteRedirectLocked(redirect->names, where));
-  dir.redirect = std::move(redirect);
+  top->redirect = std::move(redirect);
+  dir.floor = top->branch->id();
   return kOk;
 }
 
 Errno UnionFs::SettleInoLocked(Dentry* dentry) {
   if (dentry->ino_settled) return kOk;
-  const Directory& parent = *dentry->parent->dir;
+  const LayerDirRef parent = dentry->parent->dir->In(dentry->home());
   if (dentry->type == DT_DIR) {
     // Only a directory that was moved can have a lower part where the listing found none.
-    if (!dentry->lowers.empty() || parent.impure) {
+    if (dentry->layers.size() > 1 || parent->impure) {
       ACETATE_ASSIGN_OR_RETURN(LayerStack stack, StackOf(*dentry));
       ACETATE_RETURN_IF_ERROR(TakeInoLocked(stack, dentry));
     }
-  } else if (parent.impure) {
-    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(parent.upper.get()));
-    ErrnoOr<std::string> value = OverlayXattr::Get(*upper_, fd->get(), dentry->name.c_str(), xattrs_.ino());
+  } else if (parent->impure) {
+    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(parent.get()));
+    ErrnoOr<std::string> value = OverlayXattr::Get(*parent->branch, fd->get(), dentry->name.c_str(), xattrs_.ino());
     // A number that makes no sense, or is of layers that are not here, is as good as none.
     ErrnoOr<Origin> origin = value.ok() ? Origin::Parse(*value) : value.error();
     if (origin.ok()) {
-      for (const auto& branch : branches_) {
-        if (branch.get() == upper_ || layer_ids_[static_cast<size_t>(branch->index())] != origin->layer) continue;
-        dentry->ino = UnionIno(*branch, origin->ino);
+      for (BranchId branch : branches_.order()) {
+        if (branch == dentry->home() || branches_.member(branch).layer_id != origin->layer) continue;
+        dentry->ino = branches_.UnionIno(branch, origin->ino);
         break;
       }
     }
@@ -167,12 +173,19 @@ Errno UnionFs::SettleInoLocked(Dentry* dentry) {
 }
 
 Errno UnionFs::TakeInoLocked(const LayerStack& stack, Dentry* dentry) {
-  if (dentry->ino_settled || stack.lowers.empty()) return kOk;
-  // A merged directory has the number that it had before there was an upper part.
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(stack.lowers.front().get()));
-  const Branch& branch = *stack.lowers.front()->branch;
+  if (dentry->ino_settled || stack.layers.size() < 2) return kOk;
+  // A merged directory has the number that it had before there was an upper part: that of its topmost read-only layer,
+  // or else of the lowest.
+  const LayerDirRef* layer = &stack.layers.back();
+  for (const LayerDirRef& candidate : stack.layers) {
+    if (branches_.writable(candidate->branch->id()) != nullptr) continue;
+    layer = &candidate;
+    break;
+  }
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer->get()));
+  const Branch& branch = *(*layer)->branch;
   ACETATE_ASSIGN_OR_RETURN(struct stat st, branch.Stat(fd->get(), ""));
-  dentry->ino = UnionIno(branch, st.st_ino);
+  dentry->ino = branches_.UnionIno(branch.id(), st.st_ino);
   dentry->ino_settled = true;
   return kOk;
 }

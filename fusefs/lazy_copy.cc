@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "fusefs/complain.h"
-#include "fusefs/union_fs.h"
+#include "fusefs/placing.h"
 #include "fusefs/with_spare_fds.h"
 
 namespace acetate::fusefs {
@@ -22,19 +22,20 @@ constexpr size_t kMostAtOnce = 16;
 }  // namespace
 
 ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
-  if (inode->type != S_IFREG || !writable()) return false;
+  if (inode->type != S_IFREG || branches_.writables().empty()) return false;
   while (inode->copying) copied_.Wait(&mu_);
   ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
-  if (inode->upper && inode->lower_data == nullptr) return false;
+  if (HomeOf(inode) != nullptr && inode->lower_data == nullptr) return false;
   const bool begun = inode->lower_data != nullptr && inode->lower_data->partial;
   if (begun && inode->lower_data->lazy != nullptr) return true;
   if (!begun) {
-    if (!options_.metacopy || !upper_tells_holes_ || lazy_.size() >= kMostAtOnce) return false;
+    if (!options_.metacopy || lazy_.size() >= kMostAtOnce) return false;
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
     ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
     const off_t size = size_limit < 0 ? st.st_size : std::min(st.st_size, size_limit);
     if (options_.lazy_copy_up_min < 0 || size < options_.lazy_copy_up_min) return false;
-    if (!inode->upper) ACETATE_RETURN_IF_ERROR(CopyUpFileLocked(inode, /*contents=*/false, kWhole));
+    ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
+    if (!HomeOf(inode)->tells_holes) return false;
   }
   LowerData& data = *inode->lower_data;
   auto open = [&](const Location& where, int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -46,7 +47,7 @@ ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
   ACETATE_ASSIGN_OR_RETURN(UniqueFd upper, open(to, O_RDWR));
   if (!begun) {
     if (ioctl(upper.get(), FICLONE, lower.get()) == 0) return false;  // the copy is a matter of a moment
-    ACETATE_RETURN_IF_ERROR(WritePartial(upper.get(), data.size));
+    ACETATE_RETURN_IF_ERROR(WritePartial(*to.branch, upper.get(), data.size));
     data.partial = true;
   }
   data.lazy = std::make_shared<LazyFile>(std::move(upper), std::move(lower), data.size);
@@ -58,9 +59,9 @@ ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
   return true;
 }
 
-Errno UnionFs::WritePartial(int fd, off_t floor) const {
+Errno UnionFs::WritePartial(const Branch& branch, int fd, off_t floor) const {
   const std::string value = absl::StrCat(floor);
-  return upper_->SetXattr(fd, "", xattrs_.partial().c_str(), value.data(), value.size(), 0);
+  return branch.SetXattr(fd, "", xattrs_.partial().c_str(), value.data(), value.size(), 0);
 }
 
 ErrnoOr<bool> UnionFs::CopySome(LazyFile* file) const {
@@ -72,11 +73,12 @@ ErrnoOr<bool> UnionFs::CopySome(LazyFile* file) const {
 Errno UnionFs::TruncateLazily(NodeId node, LazyFile* file, off_t size) {
   ACETATE_ASSIGN_OR_RETURN(off_t floor, file->Truncate(size));
   MutexLock lock(&mu_);
-  LowerData* data = Get(node)->lower_data.get();
+  Inode* inode = Get(node);
+  LowerData* data = inode->lower_data.get();
   if (data == nullptr || data->lazy.get() != file || floor >= data->size) return kOk;
   // Before the file can grow again.
   data->size = floor;
-  return WritePartial(file->upper_fd(), floor);
+  return WritePartial(branches_.branch(inode->home), file->upper_fd(), floor);
 }
 
 Errno UnionFs::CopyRestLocked(Inode* inode) {
@@ -91,7 +93,7 @@ Errno UnionFs::CopyRestLocked(Inode* inode) {
 
 Errno UnionFs::FinishLazyCopyLocked(Inode* inode, LazyFile* file) {
   if (inode->lower_data == nullptr || inode->lower_data->lazy.get() != file) return kOk;  // somebody else has
-  ACETATE_RETURN_IF_ERROR(RemoveMetacopyMarks(file->upper_fd()));
+  ACETATE_RETURN_IF_ERROR(RemoveMetacopyMarks(branches_.branch(inode->home), file->upper_fd()));
   file->Finish();
   stats_->Add(Gauge::kBytesCopiedUp, inode->lower_data->size);
   inode->lower_data.reset();
@@ -114,11 +116,12 @@ void UnionFs::CopyInBackground() {
       mu_.Lock();
       Errno error = done.error();
       if (done.ok() && *done) error = FinishLazyCopyLocked(inode, file.get());
+      if (IsFull(error)) error = MoveToRoomLocked(inode, error);
       if (!error.ok()) {
         Complain(absl::StrCat("copying a large file up has stopped: ", ErrnoToStatus(error, "").message(),
                               "; it is read from both layers, and goes on at the next mount"));
       }
-      more = error.ok() && !*done;
+      more = error.ok() && done.ok() && !*done;
     }
     if (more) continue;
     lazy_.pop_front();

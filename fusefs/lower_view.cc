@@ -13,13 +13,14 @@ namespace acetate::fusefs {
 
 absl::StatusOr<std::unique_ptr<LowerView>> LowerView::Make(const Options& options, std::vector<UniqueFd> fds,
                                                            OwnerCalls* calls) {
-  std::vector<std::unique_ptr<Branch>> branches;
+  std::vector<UnionFs::NewBranch> branches;
   for (size_t i = 0; i < fds.size(); ++i) {
-    branches.push_back(MakeDirectoryBranch(options.branches[i], static_cast<int>(i), std::move(fds[i]), calls));
+    const auto id = static_cast<BranchId>(i);
+    branches.push_back({MakeDirectoryBranch(options.branches[i], id, std::move(fds[i]), calls), UniqueFd()});
   }
   auto view = std::unique_ptr<LowerView>(new LowerView());
   ErrnoOr<std::unique_ptr<UnionFs>> fs =
-      UnionFs::Create(options, std::move(branches), UniqueFd(), Identity::OfProcess(), &view->stats_);
+      UnionFs::Create(options, std::move(branches), Identity::OfProcess(), &view->stats_);
   if (!fs.ok()) return ErrnoToStatus(fs.error(), "read the lower layers");
   view->fs_ = *std::move(fs);
   return view;

@@ -12,12 +12,12 @@
 
 namespace acetate::fusefs {
 
-absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, BranchSpec spec, int index, UniqueFd root,
+absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, BranchSpec spec, BranchId id, UniqueFd root,
                                                    OwnerCalls* calls) {
   if (options.find_engine_layers && spec.mode == BranchMode::kReadOnly && IsEngineLayer(root.get())) {
     spec.format = WhiteoutFormat::kDotWh;
   }
-  std::unique_ptr<Branch> branch = MakeDirectoryBranch(spec, index, std::move(root), calls);
+  std::unique_ptr<Branch> branch = MakeDirectoryBranch(spec, id, std::move(root), calls);
   const bool writable = spec.mode == BranchMode::kReadWrite && !options.read_only;
   if (writable && options.sync == SyncMode::kStrict) branch = std::make_unique<StrictBranch>(std::move(branch));
   if (options.owner_records != OwnerRecords::kNone) {

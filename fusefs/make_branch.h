@@ -14,7 +14,7 @@
 namespace acetate::fusefs {
 
 // `root` is an fd of the branch's directory; `calls` outlives the branch and is null for a daemon that needs none.
-absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, BranchSpec spec, int index, UniqueFd root,
+absl::StatusOr<std::unique_ptr<Branch>> MakeBranch(const Options& options, BranchSpec spec, BranchId id, UniqueFd root,
                                                    OwnerCalls* calls);
 
 // The identity to go with such branches. To be called once, before there are threads.

@@ -10,23 +10,46 @@ namespace {
 
 // A name while the layers are gone through from top to bottom.
 struct Progress {
-  size_t index = 0;            // in the result
-  bool shown = false;          // an object was found
-  bool hidden = false;         // a whiteout below the upper layer ended the name: nothing further down counts
-  bool merging = false;        // directories only so far
-  bool upper_decided = false;  // the upper layer holds an object or a whiteout here
+  size_t index = 0;      // in the result
+  bool merging = false;  // directories only so far
+  bool closed = false;   // nothing further down counts, nor would it if the topmost layer held nothing
 };
+
+void AddWhiteout(uint16_t layer, Progress* name, MergedEntry* entry) {
+  if (entry->end == MergedEntry::kNone) entry->end = layer;
+  // Of a hidden name, what is below the topmost whiteout is of interest up to the next one.
+  name->closed = !entry->layers.empty() || entry->end != layer;
+  name->merging = false;
+}
+
+void AddObject(const LayerEntry& found, uint16_t layer, Progress* name, MergedEntry* entry) {
+  if (entry->layers.empty() && entry->end == MergedEntry::kNone) {
+    entry->ino = found.ino;
+    entry->type = found.type;
+    entry->layers.push_back(layer);
+    name->merging = found.type == DT_DIR;
+    return;
+  }
+  entry->below = true;
+  if (name->merging && found.type == DT_DIR) {
+    entry->layers.push_back(layer);
+    return;
+  }
+  if (name->merging) entry->end = layer;
+  name->merging = false;
+}
 
 }  // namespace
 
 std::vector<MergedEntry> MergeDir(const std::vector<LayerListing>& listings) {
   std::vector<MergedEntry> merged;
   absl::flat_hash_map<absl::string_view, Progress> names;
-  for (const LayerListing& listing : listings) {
+  for (size_t i = 0; i < listings.size(); ++i) {
+    const auto layer = static_cast<uint16_t>(i);
     // A whiteout beside an object of its own layer hides only what is below: objects first, whiteouts after.
     for (bool whiteouts : {false, true}) {
-      if (whiteouts && !listing.count_whiteouts) continue;
-      for (const LayerEntry& entry : listing.entries) {
+      if (whiteouts && !listings[i].count_whiteouts) continue;
+      for (const LayerEntry& entry : listings[i].entries) {
         if (entry.whiteout != whiteouts) continue;
         auto [it, added] = names.try_emplace(entry.name);
         Progress& name = it->second;
@@ -35,47 +58,15 @@ std::vector<MergedEntry> MergeDir(const std::vector<LayerListing>& listings) {
           merged.push_back({});
           merged.back().name = entry.name;
         }
-        if (name.hidden) continue;
-        MergedEntry& result = merged[name.index];
+        if (name.closed) continue;
         if (whiteouts) {
-          if (listing.upper && !name.shown) {
-            result.whiteout = true;
-            name.upper_decided = true;
-          } else {
-            name.hidden = true;
-          }
-          name.merging = false;
-          continue;
-        }
-        if (!listing.upper) {
-          result.below |= name.upper_decided;
-          if (result.whiteout) continue;
-        }
-        if (!name.shown) {
-          name.shown = true;
-          name.merging = entry.type == DT_DIR;
-          name.upper_decided |= listing.upper;
-          result.ino = entry.ino;
-          result.type = entry.type;
-          result.below |= !listing.upper;
-          result.in_upper = listing.upper;
-          if (!listing.upper) result.lowers.push_back(listing.lower);
-        } else if (name.merging && entry.type == DT_DIR) {
-          result.lowers.push_back(listing.lower);
+          AddWhiteout(layer, &name, &merged[name.index]);
         } else {
-          name.merging = false;
+          AddObject(entry, layer, &name, &merged[name.index]);
         }
       }
     }
   }
-  // Names that only lower whiteouts mention are nothing to anybody.
-  size_t kept = 0;
-  for (MergedEntry& entry : merged) {
-    if (!entry.whiteout && !entry.in_upper && entry.lowers.empty()) continue;
-    if (&merged[kept] != &entry) merged[kept] = std::move(entry);
-    ++kept;
-  }
-  merged.resize(kept);
   return merged;
 }
 

@@ -21,27 +21,32 @@ struct LayerEntry {
 
 // One layer's listing of the directory.
 struct LayerListing {
-  bool upper = false;
-  uint16_t lower = 0;  // of a lower layer: its position among the directory's lower layers, 0 on top
   // Whether this layer's whiteouts count; where they do not, they are merely no entries.
   bool count_whiteouts = true;
   std::vector<LayerEntry> entries;
 };
 
 struct MergedEntry {
+  static constexpr uint16_t kNone = 0xffff;
+
   std::string name;
-  // Nothing is shown under the name, but the upper layer holds a whiteout there.
-  bool whiteout = false;
-  uint64_t ino = 0;
-  unsigned char type = 0;
-  // The layers that make up the object: one, or for a directory all that are merged. Lower ones by position, top first.
-  bool in_upper = false;
-  std::vector<uint16_t> lowers;
-  // Some lower layer would show through if the upper layer held nothing here: removal must leave a whiteout.
+  uint64_t ino = 0;        // in the topmost layer
+  unsigned char type = 0;  // DT_*
+  // The layers that make up the object, as positions among the listings, top first: one, or for a directory all that
+  // are merged; none when nothing is shown.
+  std::vector<uint16_t> layers;
+  // The first layer below which nothing counts for the name: it holds a whiteout or, under a directory, something else
+  // than a directory.
+  uint16_t end = kNone;
+  // Something would show through if the topmost layer that holds the object, or hides it, held nothing here: removal
+  // must leave a whiteout.
   bool below = false;
+
+  bool whiteout() const { return layers.empty(); }
 };
 
-// `listings` top first. The order of the result is the order of first appearance.
+// `listings` top first. The order of the result is the order of first appearance. Names that whiteouts alone mention
+// are in it.
 std::vector<MergedEntry> MergeDir(const std::vector<LayerListing>& listings);
 
 }  // namespace acetate::fusefs

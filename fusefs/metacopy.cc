@@ -18,7 +18,7 @@ namespace acetate::fusefs {
 
 Dentry* UnionFs::NameIn(const Inode* inode) const {
   for (Dentry* dentry : inode->names) {
-    if (dentry->in_upper == inode->upper) return dentry;
+    if (dentry->home() == inode->home) return dentry;
   }
   return nullptr;
 }
@@ -49,7 +49,7 @@ Errno UnionFs::FindContentsLocked(Inode* inode) {
     } else if (!(redirect.error() == ENODATA) || trail.where.names.empty()) {
       return ContentsAreLost(*branch, name);
     }
-    trail.branch = branch->index();
+    trail.position = branches_.position(branch->id());
     ACETATE_ASSIGN_OR_RETURN(Below below, NextBelowLocked(&trail));
     if (below.held != Held::kOther) return ContentsAreLost(*branch, name);
     ACETATE_ASSIGN_OR_RETURN(fd, DirFd(below.dir.get()));
@@ -76,12 +76,12 @@ Errno UnionFs::ReadPartialLocked(const Location& where, LowerData* data) {
   if (value.error() == ENODATA) return kOk;
   if (!value.ok()) return value.error();
   int64_t floor;
-  if (!absl::SimpleAtoi(*value, &floor) || floor < 0 || where.branch != upper_) {
+  const bool writable = branches_.writable(where.branch->id()) != nullptr;
+  if (!absl::SimpleAtoi(*value, &floor) || floor < 0 || !writable) {
     Complain(absl::StrCat("branch ", where.branch->spec().path, ": file ", where.name,
-                          where.branch == upper_
-                              ? " is partly copied, and does not say how much"
-                              : " is partly copied; mount the layer writable over those below it, and "
-                                "unmount it, to have it finished"));
+                          writable ? " is partly copied, and does not say how much"
+                                   : " is partly copied; mount the layer writable over those below it, and "
+                                     "unmount it, to have it finished"));
     return Errno(EIO);
   }
   data->partial = true;
@@ -108,8 +108,8 @@ Errno UnionFs::FetchContentsLocked(Inode* inode, off_t size_limit) {
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   ACETATE_ASSIGN_OR_RETURN(FdRef source, DataFdLocked(inode, false));
   ACETATE_ASSIGN_OR_RETURN(UniqueFd data,
-                           WithSpareFds([&] { return upper_->Open(where.dirfd(), where.c_name(), O_RDWR); }));
-  ACETATE_ASSIGN_OR_RETURN(struct stat st, upper_->Stat(data.get(), ""));
+                           WithSpareFds([&] { return where.branch->Open(where.dirfd(), where.c_name(), O_RDWR); }));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(data.get(), ""));
   off_t size = st.st_size;
   if (size_limit >= 0 && size_limit < size) {
     // The file is that long from now on, whether its contents are here or below.
@@ -118,17 +118,17 @@ Errno UnionFs::FetchContentsLocked(Inode* inode, off_t size_limit) {
     inode->lower_data->size = size;
   }
   ACETATE_RETURN_IF_ERROR(CopyContentsLocked(inode, source->get(), data.get(), size));
-  ACETATE_RETURN_IF_ERROR(RemoveMetacopyMarks(data.get()));
+  ACETATE_RETURN_IF_ERROR(RemoveMetacopyMarks(*where.branch, data.get()));
   inode->lower_data.reset();
   data_fds_.Put(&inode->data, std::move(data));
   inode->data_writable = true;
   return kOk;
 }
 
-Errno UnionFs::RemoveMetacopyMarks(int fd) const {
-  ACETATE_RETURN_IF_ERROR(upper_->RemoveXattr(fd, "", xattrs_.metacopy().c_str()));
+Errno UnionFs::RemoveMetacopyMarks(const Branch& branch, int fd) const {
+  ACETATE_RETURN_IF_ERROR(branch.RemoveXattr(fd, "", xattrs_.metacopy().c_str()));
   for (const std::string* key : {&xattrs_.partial(), &xattrs_.redirect()}) {
-    upper_->RemoveXattr(fd, "", key->c_str()).IgnoreError();
+    branch.RemoveXattr(fd, "", key->c_str()).IgnoreError();
   }
   return kOk;
 }
@@ -139,13 +139,13 @@ Errno UnionFs::RedirectFileLocked(Inode* inode) {
   if (inode->lower_data == nullptr || dentry == nullptr) return kOk;
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   std::string name = dentry->name;
-  ErrnoOr<std::string> value = OverlayXattr::Get(*upper_, where.dirfd(), where.c_name(), xattrs_.redirect());
+  ErrnoOr<std::string> value = OverlayXattr::Get(*where.branch, where.dirfd(), where.c_name(), xattrs_.redirect());
   if (value.ok()) {
     ACETATE_ASSIGN_OR_RETURN(Redirect redirect, Redirect::Parse(*value));
     if (redirect.absolute) return kOk;
     name = redirect.names.front();
   }
-  std::vector<std::string> names = LowerNames(dentry->parent);
+  std::vector<std::string> names = NamesBelow(dentry->parent, inode->home);
   names.push_back(std::move(name));
   return WriteRedirectLocked(names, where);
 }

@@ -32,7 +32,8 @@ TEST(MountTest, ArgumentsOfAUsersMount) {
 TEST(MountTest, UnionThatNothingCanChangeIsMountedReadOnly) {
   Options options;
   EXPECT_THAT(SessionArguments(options, false), Contains("-oro"));
-  options.workdir = "/work";
+  options.branches.resize(1);
+  options.branches[0].mode = BranchMode::kReadWrite;
   EXPECT_THAT(SessionArguments(options, false), Not(Contains("-oro")));
   options.read_only = true;
   EXPECT_THAT(SessionArguments(options, false), Contains("-oro"));

@@ -109,35 +109,48 @@ class AncestorFinder {
   absl::flat_hash_set<PlaceId> clean_;
 };
 
-absl::Status CheckDistinct(const std::vector<Place>& branches) {
+// A branch on its way to being opened.
+struct Candidate {
+  const BranchSpec* spec = nullptr;
+  Place place;
+  std::optional<Place> work;  // of a writable one, when it exists
+  bool held = false;          // in use by this union already
+
+  bool writable() const { return spec->mode == BranchMode::kReadWrite; }
+};
+
+absl::Status CheckDistinct(const std::vector<Candidate>& branches) {
   absl::flat_hash_map<PlaceId, const Place*> seen;
-  for (const Place& branch : branches) {
-    const auto [first, inserted] = seen.emplace(branch.id(), &branch);
+  for (const Candidate& branch : branches) {
+    const auto [first, inserted] = seen.emplace(branch.place.id(), &branch.place);
     if (!inserted) {
-      return Refuse(
-          absl::StrCat(branch.name(), " is the same directory as ", first->second->name(), "; list a layer once"));
+      return Refuse(absl::StrCat(branch.place.name(), " is the same directory as ", first->second->name(),
+                                 "; list a layer once"));
+    }
+  }
+  for (const Candidate& branch : branches) {
+    if (!branch.work.has_value()) continue;
+    const auto [first, inserted] = seen.emplace(branch.work->id(), &*branch.work);
+    if (!inserted) {
+      return Refuse(absl::StrCat(branch.work->name(), " is the same directory as ", first->second->name(),
+                                 "; give an empty directory of its own"));
     }
   }
   return absl::OkStatus();
 }
 
-// Neither the writable layer nor the work directory may share a subtree with anything else: writing to it would change
+// Neither a writable layer nor a work directory may share a subtree with anything else: writing to it would change
 // layers under the union's feet.
-absl::Status CheckDisjoint(const std::vector<Place>& branches, const Place* work) {
-  const Place& upper = branches.front();
-  std::vector<const Place*> writable = {&upper};
+absl::Status CheckDisjoint(const std::vector<Candidate>& branches) {
+  std::vector<const Place*> writable;
   std::vector<const Place*> all;
-  all.reserve(branches.size() + 1);
-  for (const Place& branch : branches) all.push_back(&branch);
-  if (work != nullptr) {
-    for (const Place& branch : branches) {
-      if (branch.id() == work->id()) {
-        return Refuse(absl::StrCat(work->name(), " is the same directory as ", branch.name(),
-                                   "; give an empty directory of its own"));
-      }
+  for (const Candidate& branch : branches) {
+    all.push_back(&branch.place);
+    if (branch.writable()) writable.push_back(&branch.place);
+    if (branch.work.has_value()) {
+      writable.push_back(&*branch.work);
+      all.push_back(&*branch.work);
     }
-    writable.push_back(work);
-    all.push_back(work);
   }
   AncestorFinder in_any(all);
   for (const Place* place : writable) {
@@ -146,9 +159,9 @@ absl::Status CheckDisjoint(const std::vector<Place>& branches, const Place* work
     }
   }
   AncestorFinder in_writable(writable);
-  for (const Place& branch : branches) {
-    if (const Place* outer = in_writable.Find(branch)) {
-      return Refuse(absl::StrCat(branch.name(), " lies inside ", outer->name(), "; keep them apart"));
+  for (const Candidate& branch : branches) {
+    if (const Place* outer = in_writable.Find(branch.place)) {
+      return Refuse(absl::StrCat(branch.place.name(), " lies inside ", outer->name(), "; keep them apart"));
     }
   }
   return absl::OkStatus();
@@ -162,20 +175,20 @@ absl::Status CheckSameMount(const Place& upper, const Place& where, absl::string
 }
 
 // The existing work directory; none when it is still to be made.
-absl::StatusOr<std::optional<Place>> FindWork(const Options& options, const Place& upper) {
+absl::StatusOr<std::optional<Place>> FindWork(const BranchSpec& spec, const Place& upper) {
   std::optional<Place> work;
   struct stat st;
-  if (options.make_workdir && stat(options.workdir.c_str(), &st) != 0 && errno == ENOENT) {
-    const size_t slash = options.workdir.rfind('/');
+  if (spec.make_workdir && stat(spec.workdir.c_str(), &st) != 0 && errno == ENOENT) {
+    const size_t slash = spec.workdir.rfind('/');
     absl::StatusOr<Place> parent =
-        OpenPlace("directory", slash == std::string::npos ? "." : options.workdir.substr(0, slash + 1));
+        OpenPlace("directory", slash == std::string::npos ? "." : spec.workdir.substr(0, slash + 1));
     if (!parent.ok()) return parent.status();
     absl::Status status =
-        CheckSameMount(upper, *parent, absl::StrCat(kWorkDirectory, " '", options.workdir, "' (to be made)"));
+        CheckSameMount(upper, *parent, absl::StrCat(kWorkDirectory, " '", spec.workdir, "' (to be made)"));
     if (!status.ok()) return status;
     return work;
   }
-  absl::StatusOr<Place> found = OpenPlace(kWorkDirectory, options.workdir);
+  absl::StatusOr<Place> found = OpenPlace(kWorkDirectory, spec.workdir);
   if (!found.ok()) return found.status();
   absl::Status status = CheckSameMount(upper, *found, found->name());
   if (status.ok()) status = CheckWritable(*found);
@@ -184,55 +197,132 @@ absl::StatusOr<std::optional<Place>> FindWork(const Options& options, const Plac
   return work;
 }
 
-absl::Status OpenWritable(const Options& options, const std::vector<Place>& branches, OpenedBranches* opened) {
-  const Place& upper = branches.front();
-  absl::Status status = CheckWritable(upper);
-  if (!status.ok()) return status;
-  absl::StatusOr<std::optional<Place>> work = FindWork(options, upper);
-  if (!work.ok()) return work.status();
-  status = CheckDisjoint(branches, work->has_value() ? &**work : nullptr);
-  if (!status.ok()) return status;
-  status = CheckNoOverlayMount(upper.fd.get(), upper.name());
-  if (!status.ok()) return status;
-  absl::StatusOr<UniqueFd> upper_lock = LockDirectory(upper.fd.get(), upper.name());
-  if (!upper_lock.ok()) return upper_lock.status();
+absl::StatusOr<Candidate> OpenCandidate(const BranchSpec& spec) {
+  const bool writable = spec.mode == BranchMode::kReadWrite;
+  Candidate candidate;
+  candidate.spec = &spec;
+  absl::StatusOr<Place> place = OpenPlace(writable ? kWritableLayer : kReadOnlyLayer, spec.path);
+  if (!place.ok()) return place.status();
+  candidate.place = *std::move(place);
+  return candidate;
+}
 
-  // All is well: from here on something may be made.
-  if (!work->has_value()) {
-    if (mkdir(options.workdir.c_str(), 0700) != 0) {
-      return ErrnoToStatus(Errno::Last(), absl::StrCat("make the work directory '", options.workdir, "'"));
-    }
-    absl::StatusOr<Place> made = OpenPlace(kWorkDirectory, options.workdir);
-    if (!made.ok()) return made.status();
-    *work = *std::move(made);
-    opened->made_work = true;
+absl::Status FindWorkOf(Candidate* candidate) {
+  if (!candidate->writable()) return absl::OkStatus();
+  absl::Status status = CheckWritable(candidate->place);
+  if (!status.ok()) return status;
+  absl::StatusOr<std::optional<Place>> work = FindWork(*candidate->spec, candidate->place);
+  if (!work.ok()) return work.status();
+  candidate->work = *std::move(work);
+  return absl::OkStatus();
+}
+
+// What needs no lock, of all together.
+absl::Status CheckTogether(std::vector<Candidate>* branches) {
+  for (Candidate& branch : *branches) {
+    if (branch.held) continue;
+    absl::Status status = FindWorkOf(&branch);
+    if (!status.ok()) return status;
   }
-  absl::StatusOr<UniqueFd> work_fd = LockDirectory((*work)->fd.get(), (*work)->name());
+  absl::Status status = CheckDistinct(*branches);
+  if (status.ok()) status = CheckDisjoint(*branches);
+  return status;
+}
+
+// Takes a writable layer and its work directory; the latter is made when it has to be.
+absl::Status TakeWritable(Candidate* branch, OpenedBranch* opened) {
+  const BranchSpec& spec = *branch->spec;
+  absl::Status status = CheckNoOverlayMount(branch->place.fd.get(), branch->place.name());
+  if (!status.ok()) return status;
+  absl::StatusOr<UniqueFd> lock = LockDirectory(branch->place.fd.get(), branch->place.name());
+  if (!lock.ok()) return lock.status();
+  if (!branch->work.has_value()) {
+    if (mkdir(spec.workdir.c_str(), 0700) != 0) {
+      return ErrnoToStatus(Errno::Last(), absl::StrCat("make the work directory '", spec.workdir, "'"));
+    }
+    opened->made_work = true;
+    absl::StatusOr<Place> made = OpenPlace(kWorkDirectory, spec.workdir);
+    if (!made.ok()) return made.status();
+    branch->work = *std::move(made);
+  }
+  absl::StatusOr<UniqueFd> work_fd = LockDirectory(branch->work->fd.get(), branch->work->name());
   if (!work_fd.ok()) return work_fd.status();
-  opened->upper_lock_fd = *std::move(upper_lock);
+  opened->lock_fd = *std::move(lock);
   opened->work_fd = *std::move(work_fd);
   return absl::OkStatus();
 }
 
+absl::StatusOr<OpenedBranch> Take(Candidate* branch) {
+  OpenedBranch opened;
+  absl::Status status = branch->writable() ? TakeWritable(branch, &opened) : absl::OkStatus();
+  if (!status.ok()) {
+    if (opened.made_work) rmdir(branch->spec->workdir.c_str());
+    return status;
+  }
+  opened.fd = std::move(branch->place.fd);
+  return opened;
+}
+
+// A branch that is in use, as a place to compare others with.
+absl::StatusOr<Place> PlaceOf(const char* role, const std::string& path, int fd) {
+  Place place{role, path};
+  ErrnoOr<UniqueFd> own = sys::OpenAt(fd, ".", O_PATH | O_DIRECTORY);
+  if (!own.ok()) return ErrnoToStatus(own.error(), place.name());
+  place.fd = *std::move(own);
+  Errno identified = Identify(&place);
+  if (!identified.ok()) return ErrnoToStatus(identified, place.name());
+  return place;
+}
+
 }  // namespace
 
-absl::StatusOr<OpenedBranches> OpenBranches(const Options& options) {
-  std::vector<Place> branches;
+absl::StatusOr<std::vector<OpenedBranch>> OpenBranches(const Options& options) {
+  std::vector<Candidate> branches;
   for (const BranchSpec& spec : options.branches) {
-    absl::StatusOr<Place> place =
-        OpenPlace(spec.mode == BranchMode::kReadWrite ? kWritableLayer : kReadOnlyLayer, spec.path);
-    if (!place.ok()) return place.status();
-    branches.push_back(*std::move(place));
+    absl::StatusOr<Candidate> candidate = OpenCandidate(spec);
+    if (!candidate.ok()) return candidate.status();
+    branches.push_back(*std::move(candidate));
   }
-  absl::Status status = CheckDistinct(branches);
+  absl::Status status = CheckTogether(&branches);
   if (!status.ok()) return status;
-  OpenedBranches opened;
-  if (options.branches.front().mode == BranchMode::kReadWrite) {
-    status = OpenWritable(options, branches, &opened);
-    if (!status.ok()) return status;
+  // All is well: from here on something may be made, and is taken back when something fails after all.
+  std::vector<OpenedBranch> opened;
+  for (Candidate& branch : branches) {
+    absl::StatusOr<OpenedBranch> taken = Take(&branch);
+    if (!taken.ok()) {
+      for (size_t i = 0; i < opened.size(); ++i) {
+        if (opened[i].made_work) rmdir(branches[i].spec->workdir.c_str());
+      }
+      return taken.status();
+    }
+    opened.push_back(*std::move(taken));
   }
-  for (Place& place : branches) opened.branch_fds.push_back(std::move(place.fd));
   return opened;
+}
+
+absl::StatusOr<OpenedBranch> OpenBranchBeside(const BranchSpec& spec, const std::vector<HeldBranch>& others) {
+  std::vector<Candidate> branches;
+  absl::StatusOr<Candidate> candidate = OpenCandidate(spec);
+  if (!candidate.ok()) return candidate.status();
+  branches.push_back(*std::move(candidate));
+  for (const HeldBranch& other : others) {
+    Candidate held;
+    held.spec = other.spec;
+    held.held = true;
+    absl::StatusOr<Place> place =
+        PlaceOf(held.writable() ? kWritableLayer : kReadOnlyLayer, other.spec->path, other.fd);
+    if (!place.ok()) return place.status();
+    held.place = *std::move(place);
+    if (other.work_fd >= 0) {
+      absl::StatusOr<Place> work = PlaceOf(kWorkDirectory, other.spec->workdir, other.work_fd);
+      if (!work.ok()) return work.status();
+      held.work = *std::move(work);
+    }
+    branches.push_back(std::move(held));
+  }
+  absl::Status status = CheckTogether(&branches);
+  if (!status.ok()) return status;
+  return Take(&branches.front());
 }
 
 }  // namespace acetate::fusefs

@@ -1,6 +1,6 @@
 // The check before the mount: opens every branch and the work directory, and refuses what could not work or would eat
 // data. Nothing is created by a check that fails, and branches are held by fd from here on, so the mountpoint may be
-// one of them or lie inside one. Called once, by main, before there are threads.
+// one of them or lie inside one.
 #pragma once
 
 #include <vector>
@@ -11,15 +11,25 @@
 
 namespace acetate::fusefs {
 
-struct OpenedBranches {
-  std::vector<UniqueFd> branch_fds;  // O_PATH | O_DIRECTORY, in the order of Options::branches
-  UniqueFd work_fd;                  // O_RDONLY | O_DIRECTORY; invalid without a writable branch
-  // Holds an flock for as long as the daemon lives, as work_fd does: an upper or work directory has one user.
-  UniqueFd upper_lock_fd;
+struct OpenedBranch {
+  UniqueFd fd;       // O_PATH | O_DIRECTORY
+  UniqueFd work_fd;  // of a writable branch: its work directory, O_RDONLY | O_DIRECTORY
+  // Holds an flock for as long as the daemon lives, as work_fd does: a writable layer or work directory has one user.
+  UniqueFd lock_fd;
   bool made_work = false;  // the work directory did not exist before
 };
 
-// Errors are one line each: what is wrong with which path, and what to do.
-absl::StatusOr<OpenedBranches> OpenBranches(const Options& options);
+// In the order of Options::branches. Errors are one line each: what is wrong with which path, and what to do.
+absl::StatusOr<std::vector<OpenedBranch>> OpenBranches(const Options& options);
+
+// A branch that is in use already.
+struct HeldBranch {
+  const BranchSpec* spec = nullptr;
+  int fd = -1;
+  int work_fd = -1;  // of a writable branch
+};
+
+// Opens one more branch for a union of `others`, with the same checks.
+absl::StatusOr<OpenedBranch> OpenBranchBeside(const BranchSpec& spec, const std::vector<HeldBranch>& others);
 
 }  // namespace acetate::fusefs

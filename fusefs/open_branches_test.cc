@@ -36,7 +36,7 @@ class OpenBranchesTest : public ::testing::Test {
   }
 
   static std::string Error(const Options& options) {
-    absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
+    absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
     EXPECT_FALSE(opened.ok());
     return std::string(opened.status().message());
   }
@@ -47,22 +47,22 @@ class OpenBranchesTest : public ::testing::Test {
 };
 
 TEST_F(OpenBranchesTest, HoldsEveryBranchAndTheWorkDirectory) {
-  absl::StatusOr<OpenedBranches> opened = OpenBranches(Writable());
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(Writable());
   ASSERT_TRUE(opened.ok()) << opened.status();
-  ASSERT_EQ(opened->branch_fds.size(), 3u);
+  ASSERT_EQ(opened->size(), 3u);
   struct stat by_fd, by_path;
-  ASSERT_EQ(fstat(opened->branch_fds[0].get(), &by_fd), 0);
+  ASSERT_EQ(fstat(opened->front().fd.get(), &by_fd), 0);
   ASSERT_EQ(stat((temp_ / "upper").c_str(), &by_path), 0);
   EXPECT_EQ(by_fd.st_ino, by_path.st_ino);
-  EXPECT_TRUE(opened->work_fd.valid());
-  EXPECT_FALSE(opened->made_work);
-  EXPECT_EQ(fcntl(opened->work_fd.get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+  EXPECT_TRUE(opened->front().work_fd.valid());
+  EXPECT_FALSE(opened->front().made_work);
+  EXPECT_EQ(fcntl(opened->front().work_fd.get(), F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 }
 
 TEST_F(OpenBranchesTest, ReadOnlyNeedsNoWorkDirectory) {
-  absl::StatusOr<OpenedBranches> opened = OpenBranches(Parse({"-o", "lowerdir=" + temp_ / "a", "/m"}));
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(Parse({"-o", "lowerdir=" + temp_ / "a", "/m"}));
   ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_FALSE(opened->work_fd.valid());
+  EXPECT_FALSE(opened->front().work_fd.valid());
 }
 
 TEST_F(OpenBranchesTest, MissingLayer) {
@@ -83,7 +83,8 @@ TEST_F(OpenBranchesTest, UnreadableLayer) {
   ASSERT_EQ(chmod((temp_ / "b").c_str(), 0), 0);
   ASSERT_EQ(chmod(temp_.path().c_str(), 0755), 0);
   ASSERT_EQ(seteuid(65534), 0);
-  absl::StatusOr<OpenedBranches> opened = OpenBranches(Parse({"-o", "lowerdir=" + temp_ / "a:" + temp_ / "b", "/m"}));
+  absl::StatusOr<std::vector<OpenedBranch>> opened =
+      OpenBranches(Parse({"-o", "lowerdir=" + temp_ / "a:" + temp_ / "b", "/m"}));
   ASSERT_EQ(seteuid(0), 0);
   EXPECT_THAT(std::string(opened.status().message()), HasSubstr("Permission denied"));
 }
@@ -119,11 +120,11 @@ TEST_F(OpenBranchesTest, WorkInsideOrEqualToALayer) {
   MakeDirs(temp_ / "upper/w");
   MakeDirs(temp_ / "a/w");
   Options options = Writable();
-  options.workdir = temp_ / "upper/w";
+  options.branches[0].workdir = temp_ / "upper/w";
   EXPECT_THAT(Error(options), HasSubstr("lies inside writable layer"));
-  options.workdir = temp_ / "a/w";
+  options.branches[0].workdir = temp_ / "a/w";
   EXPECT_THAT(Error(options), HasSubstr("lies inside read-only layer"));
-  options.workdir = temp_ / "upper";
+  options.branches[0].workdir = temp_ / "upper";
   EXPECT_THAT(Error(options), HasSubstr("work directory '" + temp_ / "upper" + "' is the same directory as"));
   MakeDirs(temp_ / "work/u");
   options = Writable();
@@ -133,7 +134,7 @@ TEST_F(OpenBranchesTest, WorkInsideOrEqualToALayer) {
 
 TEST_F(OpenBranchesTest, WorkMissing) {
   Options options = Writable();
-  options.workdir = temp_ / "none";
+  options.branches[0].workdir = temp_ / "none";
   EXPECT_THAT(Error(options), HasSubstr("work directory '" + temp_ / "none" + "': No such file"));
 }
 
@@ -162,8 +163,8 @@ TEST_F(OpenBranchesTest, AnUpperOnAFilesystemMountedBelowALayer) {
   MakeDirs(temp_ / "a/mnt/work");
   Options options = Writable();
   options.branches[0].path = temp_ / "a/mnt/upper";
-  options.workdir = temp_ / "a/mnt/work";
-  absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
+  options.branches[0].workdir = temp_ / "a/mnt/work";
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
   EXPECT_TRUE(opened.ok()) << opened.status();
   opened = absl::CancelledError();
   ASSERT_EQ(umount((temp_ / "a/mnt").c_str()), 0);
@@ -177,11 +178,11 @@ TEST_F(OpenBranchesTest, UpperOnAReadOnlyMount) {
 }
 
 TEST_F(OpenBranchesTest, UpperInUseByAnotherMount) {
-  absl::StatusOr<OpenedBranches> first = OpenBranches(Writable());
+  absl::StatusOr<std::vector<OpenedBranch>> first = OpenBranches(Writable());
   ASSERT_TRUE(first.ok()) << first.status();
   Options second = Writable();
   MakeDirs(temp_ / "work2");
-  second.workdir = temp_ / "work2";
+  second.branches[0].workdir = temp_ / "work2";
   EXPECT_THAT(Error(second), AllOf(HasSubstr("writable layer"), HasSubstr("in use by another fusefs mount")));
   second = Writable();
   MakeDirs(temp_ / "upper2");
@@ -210,16 +211,57 @@ TEST_F(OpenBranchesTest, DerivedWorkDirectoryIsMadeLastAndFoundAgain) {
   EXPECT_FALSE(Exists(work));
 
   const Options options = Parse({"--branches=" + temp_ / "upper" + ":" + temp_ / "a", "/m"});
-  absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
   ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_TRUE(opened->made_work);
+  EXPECT_TRUE(opened->front().made_work);
   struct stat st;
   ASSERT_EQ(stat(work.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 0700u);
   opened = absl::CancelledError();
   opened = OpenBranches(options);
   ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_FALSE(opened->made_work);
+  EXPECT_FALSE(opened->front().made_work);
+}
+
+TEST_F(OpenBranchesTest, EveryWritableBranchHasItsOwnWorkDirectory) {
+  const Options options =
+      Parse({"--branches=" + temp_ / "a" + "=ro:" + temp_ / "upper" + "=rw:" + temp_ / "b" + "=rw", "/m"});
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_FALSE((*opened)[0].work_fd.valid());
+  EXPECT_TRUE((*opened)[1].made_work && (*opened)[2].made_work);
+  EXPECT_TRUE(Exists(temp_ / ".upper.work") && Exists(temp_ / ".b.work"));
+  Options second = Parse({"--branches=" + temp_ / "b" + "=rw", "--workdir=" + temp_ / "work", "/m"});
+  EXPECT_THAT(Error(second), HasSubstr("in use by another fusefs mount"));
+}
+
+TEST_F(OpenBranchesTest, NothingIsLeftWhenALaterBranchCannotBeTaken) {
+  absl::StatusOr<std::vector<OpenedBranch>> other = OpenBranches(Parse({"--branches=" + temp_ / "b" + "=rw", "/m"}));
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_THAT(Error(Parse({"--branches=" + temp_ / "upper" + "=rw:" + temp_ / "b" + "=rw", "/m"})),
+              HasSubstr("in use by another fusefs mount"));
+  EXPECT_FALSE(Exists(temp_ / ".upper.work"));
+}
+
+TEST_F(OpenBranchesTest, ABranchBesideOthersIsCheckedAgainstThem) {
+  const Options options = Writable();
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  std::vector<HeldBranch> held;
+  for (size_t i = 0; i < opened->size(); ++i) {
+    held.push_back({&options.branches[i], (*opened)[i].fd.get(), (*opened)[i].work_fd.get()});
+  }
+  auto refusal = [&](const std::string& path) {
+    BranchSpec spec;
+    spec.path = path;
+    return std::string(OpenBranchBeside(spec, held).status().message());
+  };
+  EXPECT_THAT(refusal(temp_ / "a"), HasSubstr("is the same directory as read-only layer"));
+  MakeDirs(temp_ / "upper/inner");
+  EXPECT_THAT(refusal(temp_ / "upper/inner"), HasSubstr("lies inside writable layer"));
+  EXPECT_THAT(refusal(temp_ / "work"), HasSubstr("is the same directory as"));
+  MakeDirs(temp_ / "more");
+  EXPECT_EQ(refusal(temp_ / "more"), "");
 }
 
 TEST_F(OpenBranchesTest, ManyLayers) {
@@ -229,10 +271,10 @@ TEST_F(OpenBranchesTest, ManyLayers) {
     MakeDirs(layer);
     lowers += (i == 0 ? "" : ":") + layer;
   }
-  absl::StatusOr<OpenedBranches> opened = OpenBranches(
+  absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(
       Parse({"-o", "lowerdir=" + lowers + ",upperdir=" + temp_ / "upper" + ",workdir=" + temp_ / "work", "/m"}));
   ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_EQ(opened->branch_fds.size(), 501u);
+  EXPECT_EQ(opened->size(), 501u);
 }
 
 }  // namespace

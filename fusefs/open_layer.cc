@@ -40,19 +40,20 @@ absl::StatusOr<OpenedLayer> OpenLayer(const Options& options, bool exclusive) {
   const BranchSpec& upper = options.branches.front();
   Options lower_options = options;
   lower_options.branches.erase(lower_options.branches.begin());
-  lower_options.workdir.clear();
 
   OpenedLayer layer;
   layer.reading = {FamiliesOf(options.xattr_namespace), upper.format};
   UniqueFd upper_fd;
   std::vector<UniqueFd> lower_fds;
-  if (!options.workdir.empty()) {
-    absl::StatusOr<OpenedBranches> opened = OpenBranches(options);
+  std::vector<OpenedBranch> lowers;
+  if (!upper.workdir.empty()) {
+    absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
     if (!opened.ok()) return opened.status();
-    upper_fd = std::move(opened->branch_fds.front());
-    for (size_t i = 1; i < opened->branch_fds.size(); ++i) lower_fds.push_back(std::move(opened->branch_fds[i]));
-    layer.work_fd = std::move(opened->work_fd);
-    layer.upper_lock = std::move(opened->upper_lock_fd);
+    lowers = *std::move(opened);
+    upper_fd = std::move(lowers.front().fd);
+    layer.work_fd = std::move(lowers.front().work_fd);
+    layer.upper_lock = std::move(lowers.front().lock_fd);
+    lowers.erase(lowers.begin());
   } else {
     ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, upper.path.c_str(), O_PATH | O_DIRECTORY);
     if (!fd.ok()) return ErrnoToStatus(fd.error(), absl::StrCat("writable layer '", upper.path, "'"));
@@ -62,12 +63,11 @@ absl::StatusOr<OpenedLayer> OpenLayer(const Options& options, bool exclusive) {
       if (!lock.ok()) return lock.status();
       layer.upper_lock = *std::move(lock);
     }
-    if (!lower_options.branches.empty()) {
-      absl::StatusOr<OpenedBranches> opened = OpenBranches(lower_options);
-      if (!opened.ok()) return opened.status();
-      lower_fds = std::move(opened->branch_fds);
-    }
+    absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(lower_options);
+    if (!opened.ok()) return opened.status();
+    lowers = *std::move(opened);
   }
+  for (OpenedBranch& lower : lowers) lower_fds.push_back(std::move(lower.fd));
   layer.calls = OwnerCalls::Start();
   layer.upper = MakeDirectoryBranch(upper, 0, std::move(upper_fd), layer.calls.get());
   if (!lower_fds.empty()) {

@@ -18,7 +18,7 @@ ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   if (change.set_size) {
     // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
     ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, change.size, /*whole=*/false));
-    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(upper_->KillSuid(target.raw()).error());
+    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(target.branch->KillSuid(target.raw()).error());
     if (target.lazy != nullptr) {
       ACETATE_RETURN_IF_ERROR(TruncateLazily(node, target.lazy.get(), change.size));
     } else if (ftruncate(target.raw(), change.size) != 0) {
@@ -76,7 +76,7 @@ Errno UnionFs::SetXattr(NodeId node, const std::string& key, absl::string_view v
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   const std::string stored = xattrs_.Escape(key);
-  if (!inode->upper && (flags & (XATTR_CREATE | XATTR_REPLACE)) != 0) {
+  if (HomeOf(inode) == nullptr && (flags & (XATTR_CREATE | XATTR_REPLACE)) != 0) {
     // What the flags will refuse is refused before anything is copied.
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
     ErrnoOr<size_t> old = where.branch->GetXattr(where.dirfd(), where.c_name(), stored.c_str(), nullptr, 0);

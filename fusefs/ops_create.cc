@@ -1,7 +1,7 @@
 // New names: mknod, mkdir, symlink, link, tmpfile.
 //
-// As the kernel's ovl_create_or_link(): where the upper branch holds nothing under the name, the object is made in
-// place; over a whiteout it is made in the work directory and put in the whiteout's place by one rename.
+// As the kernel's ovl_create_or_link(): where the branch holds nothing under the name, the object is made in place;
+// over a whiteout it is made in the work directory and put in the whiteout's place by one rename.
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -9,7 +9,7 @@
 #include <climits>
 
 #include "absl/cleanup/cleanup.h"
-#include "fusefs/union_fs.h"
+#include "fusefs/placing.h"
 #include "fusefs/with_spare_fds.h"
 
 namespace acetate::fusefs {
@@ -31,65 +31,111 @@ ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool
                                        const Make& make) {
   if (name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
   Dentry* dentry = Find(dir, name);
-  if (dentry != nullptr && !dentry->whiteout) return Errno(EEXIST);
-  ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir->dir->upper.get()));
-  const std::string acl = heir != nullptr ? DefaultAcl(*upper_, fd->get()) : "";
-  const mode_t umask = heir != nullptr && acl.empty() ? heir->umask : 0;
-  if (dentry == nullptr) {
-    ACETATE_RETURN_IF_ERROR(make(fd->get(), name.c_str(), umask));
-    return AddDentry(dir, name);
-  }
+  if (dentry != nullptr && !dentry->hidden()) return Errno(EEXIST);
+  ++created_;
+  BranchId place = kNoBranch;
+  ACETATE_RETURN_IF_ERROR(
+      InFirstWithRoom(PlacesForNewLocked(dir, dentry), [&](WritableBranch& branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        place = branch.id();
+        return CreateInLocked(branch, dir, name, is_dir, heir, make);
+      }));
+  TouchTopLocked(dir, place);
+  return CreatedLocked(dir, name, place);
+}
 
-  const std::string temp = work_->TempName();
-  if (acl.empty()) {
-    ACETATE_RETURN_IF_ERROR(make(work_->fd(), temp.c_str(), umask));
-  } else {
-    ACETATE_RETURN_IF_ERROR(MakeUnderAclLocked(acl, temp, make));
-  }
-  auto undo = absl::MakeCleanup([&] { work_->Remove(temp).IgnoreError(); });
-  ACETATE_ASSIGN_OR_RETURN(struct stat parent, upper_->Stat(fd->get(), ""));
-  if (heir != nullptr && (parent.st_mode & S_ISGID) != 0) {
-    // What the directory would have given it, had it been made there.
-    ACETATE_ASSIGN_OR_RETURN(struct stat made, upper_->Stat(work_->fd(), temp.c_str()));
-    ACETATE_RETURN_IF_ERROR(upper_->Chown(work_->fd(), temp.c_str(), static_cast<uid_t>(-1), parent.st_gid));
-    if (!S_ISLNK(made.st_mode)) {
-      mode_t mode = (made.st_mode & 07777) | (is_dir ? S_ISGID : 0);
-      ACETATE_RETURN_IF_ERROR(upper_->Chmod(work_->fd(), temp.c_str(), mode));
-    }
-  }
-  if (is_dir) {
-    // Without the mark the lower directory's children would be back.
-    ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_->fd(), temp.c_str(), xattrs_.opaque().c_str(), "y", 1, 0));
-    // A directory cannot be renamed over a whiteout: they change places, and the whiteout goes.
-    ACETATE_RETURN_IF_ERROR(upper_->Rename(work_->fd(), temp.c_str(), fd->get(), name.c_str(), RENAME_EXCHANGE));
+Dentry* UnionFs::CreatedLocked(Inode* dir, const std::string& name, BranchId place) {
+  Dentry* dentry = Find(dir, name);
+  if (dentry == nullptr) {
+    dentry = AddDentry(dir, name);
+    dentry->layers = {place};
     return dentry;
   }
-  ACETATE_RETURN_IF_ERROR(upper_->Rename(work_->fd(), temp.c_str(), fd->get(), name.c_str(), 0));
-  std::move(undo).Cancel();
+  dentry->layers = {place};
+  if (dentry->end == place) {
+    dentry->end = kNoBranch;
+  } else {
+    dentry->below = false;
+  }
+  if (several()) RefreshLocked(dentry);
   return dentry;
 }
 
 template <typename Make>
-Errno UnionFs::MakeUnderAclLocked(const std::string& acl, const std::string& temp, const Make& make) {
-  const std::string nursery = work_->TempName();
-  ACETATE_RETURN_IF_ERROR(upper_->MkDir(work_->fd(), nursery.c_str(), 0700));
-  auto remove = absl::MakeCleanup([&] { work_->Remove(nursery).IgnoreError(); });
-  ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_->fd(), nursery.c_str(), kDefaultAcl, acl.data(), acl.size(), 0));
-  ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, upper_->Open(work_->fd(), nursery.c_str(), O_PATH | O_DIRECTORY));
-  ACETATE_RETURN_IF_ERROR(make(fd.get(), temp.c_str(), 0));
-  return upper_->Rename(fd.get(), temp.c_str(), work_->fd(), temp.c_str(), 0);
+Errno UnionFs::CreateInLocked(WritableBranch& branch, Inode* dir, const std::string& name, bool is_dir,
+                              const Caller* heir, const Make& make) {
+  if (branch.whiteouts->beside() && IsDotWhName(name)) return Errno(EPERM);  // it would be a whiteout
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFdIn(branch, dir));
+  const Dentry* dentry = Find(dir, name);
+  const std::string acl = heir != nullptr ? DefaultAcl(*branch.branch, fd->get()) : "";
+  if (dentry != nullptr && dentry->end == branch.id()) {
+    return CreateOverWhiteoutLocked(branch, fd->get(), name.c_str(), is_dir, heir, acl, make);
+  }
+  return make(*branch.branch, fd->get(), name.c_str(), heir != nullptr && acl.empty() ? heir->umask : 0);
+}
+
+template <typename Make>
+Errno UnionFs::CreateOverWhiteoutLocked(WritableBranch& branch, int dirfd, const char* name, bool is_dir,
+                                        const Caller* heir, const std::string& acl, const Make& make) {
+  const mode_t umask = heir != nullptr && acl.empty() ? heir->umask : 0;
+  const bool beside = branch.whiteouts->beside();
+  if (beside && !is_dir) {
+    // Beside its whiteout it is seen at once, and hides by itself what the whiteout hid.
+    ACETATE_RETURN_IF_ERROR(make(*branch.branch, dirfd, name, umask));
+    branch.whiteouts->RemoveBeside(dirfd, name).IgnoreError();
+    return kOk;
+  }
+  const std::string temp = branch.work->TempName();
+  if (acl.empty()) {
+    ACETATE_RETURN_IF_ERROR(make(*branch.branch, branch.work_fd(), temp.c_str(), umask));
+  } else {
+    ACETATE_RETURN_IF_ERROR(MakeUnderAclLocked(branch, acl, temp, make));
+  }
+  auto undo = absl::MakeCleanup([&] { branch.work->Remove(temp).IgnoreError(); });
+  ACETATE_ASSIGN_OR_RETURN(struct stat parent, branch->Stat(dirfd, ""));
+  if (heir != nullptr && (parent.st_mode & S_ISGID) != 0) {
+    // What the directory would have given it, had it been made there.
+    ACETATE_ASSIGN_OR_RETURN(struct stat made, branch->Stat(branch.work_fd(), temp.c_str()));
+    ACETATE_RETURN_IF_ERROR(branch->Chown(branch.work_fd(), temp.c_str(), static_cast<uid_t>(-1), parent.st_gid));
+    if (!S_ISLNK(made.st_mode)) {
+      mode_t mode = (made.st_mode & 07777) | (is_dir ? S_ISGID : 0);
+      ACETATE_RETURN_IF_ERROR(branch->Chmod(branch.work_fd(), temp.c_str(), mode));
+    }
+  }
+  if (is_dir) {
+    // Without the mark the lower directory's children would be back.
+    ACETATE_RETURN_IF_ERROR(branch.whiteouts->MakeOpaque(branch.work_fd(), temp.c_str()));
+  }
+  if (is_dir && !beside) {
+    // A directory cannot be renamed over a whiteout: they change places, and the whiteout goes.
+    return branch->Rename(branch.work_fd(), temp.c_str(), dirfd, name, RENAME_EXCHANGE);
+  }
+  ACETATE_RETURN_IF_ERROR(branch->Rename(branch.work_fd(), temp.c_str(), dirfd, name, 0));
+  std::move(undo).Cancel();
+  if (beside) branch.whiteouts->RemoveBeside(dirfd, name).IgnoreError();
+  return kOk;
+}
+
+template <typename Make>
+Errno UnionFs::MakeUnderAclLocked(WritableBranch& branch, const std::string& acl, const std::string& temp,
+                                  const Make& make) {
+  const int work = branch.work_fd();
+  const std::string nursery = branch.work->TempName();
+  ACETATE_RETURN_IF_ERROR(branch->MkDir(work, nursery.c_str(), 0700));
+  auto remove = absl::MakeCleanup([&] { branch.work->Remove(nursery).IgnoreError(); });
+  ACETATE_RETURN_IF_ERROR(branch->SetXattr(work, nursery.c_str(), kDefaultAcl, acl.data(), acl.size(), 0));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, branch->Open(work, nursery.c_str(), O_PATH | O_DIRECTORY, 0));
+  ACETATE_RETURN_IF_ERROR(make(*branch.branch, fd.get(), temp.c_str(), 0));
+  return branch->Rename(fd.get(), temp.c_str(), work, temp.c_str(), 0);
 }
 
 ErrnoOr<Entry> UnionFs::EnterLocked(Dentry* dentry, mode_t type) {
   dentry->type = static_cast<unsigned char>(IFTODT(type));
-  dentry->in_upper = true;
-  dentry->lowers.clear();
   ShowDentry(dentry);
   if (dentry->inode != nullptr) return EntryLocked(dentry);
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(*dentry));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
-  dentry->ino = UnionIno(*upper_, st.st_ino);
+  dentry->ino = branches_.UnionIno(dentry->home(), st.st_ino);
+  dentry->ino_settled = true;
   Entry entry;
   ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &entry.attr));
   ++inode->lookups;
@@ -107,11 +153,11 @@ ErrnoOr<Entry> UnionFs::MkNod(NodeId parent, const std::string& name, mode_t mod
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   // A regular file is created open: most are written next, and the mode may forbid to open it again.
   UniqueFd data;
-  auto make = [&](int dirfd, const char* made, mode_t umask) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+  auto make = [&](const Branch& branch, int dirfd, const char* made, mode_t umask) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     CallerScope scope(identity_, caller);
-    if (!S_ISREG(mode)) return upper_->MkNod(dirfd, made, mode & ~umask, device);
+    if (!S_ISREG(mode)) return branch.MkNod(dirfd, made, mode & ~umask, device);
     ErrnoOr<UniqueFd> fd =
-        WithSpareFds([&] { return upper_->Open(dirfd, made, O_CREAT | O_EXCL | O_RDWR, mode & 07777 & ~umask); });
+        WithSpareFds([&] { return branch.Open(dirfd, made, O_CREAT | O_EXCL | O_RDWR, mode & 07777 & ~umask); });
     if (fd.ok()) data = *std::move(fd);
     return fd.error();
   };
@@ -127,9 +173,9 @@ ErrnoOr<Entry> UnionFs::MkNod(NodeId parent, const std::string& name, mode_t mod
 ErrnoOr<Entry> UnionFs::MkDir(NodeId parent, const std::string& name, mode_t mode, const Caller& caller) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
-  auto make = [&](int dirfd, const char* made, mode_t umask) {
+  auto make = [&](const Branch& branch, int dirfd, const char* made, mode_t umask) {
     CallerScope scope(identity_, caller);
-    return upper_->MkDir(dirfd, made, mode & 07777 & ~umask);
+    return branch.MkDir(dirfd, made, mode & 07777 & ~umask);
   };
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, true, &caller, make));
   return EnterLocked(dentry, S_IFDIR);
@@ -139,9 +185,9 @@ ErrnoOr<Entry> UnionFs::SymLink(const std::string& target, NodeId parent, const 
                                 const Caller& caller) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
-  auto make = [&](int dirfd, const char* made, mode_t) {
+  auto make = [&](const Branch& branch, int dirfd, const char* made, mode_t) {
     CallerScope scope(identity_, caller);
-    return upper_->SymLink(target.c_str(), dirfd, made);
+    return branch.SymLink(target.c_str(), dirfd, made);
   };
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, false, &caller, make));
   return EnterLocked(dentry, S_IFLNK);
@@ -153,21 +199,31 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   if (inode->is_dir()) return Errno(EPERM);
   ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
   ACETATE_RETURN_IF_ERROR(RedirectFileLocked(inode));
+  WritableBranch& home = *HomeOf(inode);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(new_parent));
-  auto make = [&](int dirfd, const char* made, mode_t) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
+  if (new_name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
+  Dentry* dentry = Find(dir, new_name);
+  if (dentry != nullptr && !dentry->hidden()) return Errno(EEXIST);
+  // A link cannot leave its filesystem: callers copy then.
+  if (!Takes(dir, home.id()) || !WouldShow(dentry, home.id())) return Errno(EXDEV);
+  auto make = [&](const Branch& branch, int dirfd, const char* made, mode_t)
+                  ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
-    return upper_->Link(where.dirfd(), where.c_name(), dirfd, made);
+    return branch.Link(where.dirfd(), where.c_name(), dirfd, made);
   };
-  ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, new_name, false, nullptr, make));
-  if (inode->upper_ino == 0) {
+  ACETATE_RETURN_IF_ERROR(CreateInLocked(home, dir, new_name, false, nullptr, make));
+  TouchTopLocked(dir, home.id());
+  dentry = CreatedLocked(dir, new_name, home.id());
+  if (inode->linked_ino == 0) {
     // Names that are not in any listing yet must find this object when they are looked up.
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
     ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
-    inode->upper_ino = st.st_ino;
-    linked_[st.st_ino] = inode;
+    inode->linked_ino = st.st_ino;
+    home.linked[st.st_ino] = inode;
   }
-  if (!inode->own_ino) ACETATE_RETURN_IF_ERROR(MarkImpureLocked(dir));
+  if (!inode->own_ino) ACETATE_RETURN_IF_ERROR(MarkImpureLocked(home, dir));
   dentry->ino = inode->ino;
+  dentry->ino_settled = true;
   BindTo(dentry, inode);
   return EnterLocked(dentry, inode->type);
 }
@@ -175,20 +231,24 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
 ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
-  ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
-  ACETATE_ASSIGN_OR_RETURN(FdRef dir_fd, DirFd(dir->dir->upper.get()));
-  if (DefaultAcl(*upper_, dir_fd->get()).empty()) mode &= ~caller.umask;
   UniqueFd fd;
-  {
+  BranchId place = kNoBranch;
+  auto make = [&](WritableBranch& branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
+    place = branch.id();
+    ACETATE_ASSIGN_OR_RETURN(FdRef dir_fd, DirFdIn(branch, dir));
+    const mode_t umask = DefaultAcl(*branch.branch, dir_fd->get()).empty() ? caller.umask : 0;
     CallerScope scope(identity_, caller);
     ACETATE_ASSIGN_OR_RETURN(
-        fd, WithSpareFds([&] { return upper_->Open(dir_fd->get(), ".", O_TMPFILE | O_RDWR, mode & 07777); }));
-  }
-  ACETATE_ASSIGN_OR_RETURN(struct stat st, upper_->Stat(fd.get(), ""));
+        fd, WithSpareFds([&] { return branch->Open(dir_fd->get(), ".", O_TMPFILE | O_RDWR, mode & 07777 & ~umask); }));
+    return kOk;
+  };
+  ++created_;
+  ACETATE_RETURN_IF_ERROR(InFirstWithRoom(PlacesForNewLocked(dir, nullptr), make));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, branches_.branch(place).Stat(fd.get(), ""));
   auto inode = std::make_unique<Inode>();
   inode->type = S_IFREG;
-  inode->upper = true;
-  inode->ino = UnionIno(*upper_, st.st_ino);
+  inode->home = place;
+  inode->ino = branches_.UnionIno(place, st.st_ino);
   inode->lookups = 1;
   HoldByFdLocked(inode.get(), std::move(fd));
   inode->contents_known = true;

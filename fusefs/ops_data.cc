@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "fusefs/union_fs.h"
+#include "fusefs/placing.h"
 #include "fusefs/with_spare_fds.h"
 
 namespace acetate::fusefs {
@@ -18,7 +18,7 @@ ErrnoOr<FdRef> UnionFs::DataFdLocked(Inode* inode, bool write) {
   };
   // An upper file is opened for both at once where its mode allows. A lower one is only looked at: not even its access
   // time changes where the owner can ask for that.
-  bool writable = inode->upper && inode->lower_data == nullptr;
+  bool writable = HomeOf(inode) != nullptr && inode->lower_data == nullptr;
   ErrnoOr<UniqueFd> fd = open(writable ? O_RDWR : O_RDONLY | O_NOATIME);
   if (!fd.ok() && !write && (fd.error() == EPERM || fd.error() == EACCES || fd.error() == ETXTBSY)) {
     writable = false;
@@ -48,14 +48,29 @@ ErrnoOr<UnionFs::Target> UnionFs::TargetOf(NodeId node, off_t size_limit, bool w
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (inode->type != S_IFREG) return Errno(inode->is_dir() ? EISDIR : EINVAL);
-  ACETATE_RETURN_IF_ERROR(CopyUpContentsLocked(inode, size_limit));
-  if (whole) ACETATE_RETURN_IF_ERROR(CopyRestLocked(inode));
+  Errno prepared = CopyUpContentsLocked(inode, size_limit);
+  if (prepared.ok() && whole) prepared = CopyRestLocked(inode);
+  if (IsFull(prepared)) prepared = MoveToRoomLocked(inode, prepared);
+  if (!prepared.ok()) return prepared;
   Target target;
+  target.branch = &branches_.branch(inode->home);
   if (inode->lower_data != nullptr) target.lazy = inode->lower_data->lazy;
   if (target.lazy == nullptr) {
     ACETATE_ASSIGN_OR_RETURN(target.fd, DataFdLocked(inode, true));
   }
   return target;
+}
+
+template <typename Change>
+Errno UnionFs::ChangeContents(NodeId node, off_t size_limit, bool whole, const Change& change) {
+  for (size_t moves = 0;; ++moves) {
+    ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, size_limit, whole));
+    Errno error = change(target);
+    if (!IsFull(error)) return error;
+    MutexLock lock(&mu_);
+    if (moves == branches_.writables().size()) return error;
+    ACETATE_RETURN_IF_ERROR(MoveToRoomLocked(Get(node), error));
+  }
 }
 
 ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offset) {
@@ -74,30 +89,34 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
 }
 
 ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid) {
-  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
   Written written;
-  if (kill_suid) {
-    ACETATE_ASSIGN_OR_RETURN(written.mode_changed, upper_->KillSuid(target.raw()));
-  }
-  if (target.lazy != nullptr) {
-    ACETATE_ASSIGN_OR_RETURN(written.size, target.lazy->Write(data, size, offset));
-    return written;
-  }
-  while (written.size < size) {
-    ssize_t result =
-        pwrite(target.raw(), data + written.size, size - written.size, offset + static_cast<off_t>(written.size));
-    if (result < 0 && errno == EINTR) continue;
-    // What was written before the error counts; the caller meets the error with its next write.
-    if (result < 0 && written.size == 0) return Errno::Last();
-    if (result < 0) break;
-    written.size += static_cast<size_t>(result);
-  }
+  auto write = [&](const Target& target) -> Errno {
+    if (kill_suid) {
+      ACETATE_ASSIGN_OR_RETURN(bool changed, target.branch->KillSuid(target.raw()));
+      written.mode_changed |= changed;
+    }
+    if (target.lazy != nullptr) {
+      ACETATE_ASSIGN_OR_RETURN(written.size, target.lazy->Write(data, size, offset));
+      return kOk;
+    }
+    while (written.size < size) {
+      ssize_t result =
+          pwrite(target.raw(), data + written.size, size - written.size, offset + static_cast<off_t>(written.size));
+      if (result < 0 && errno == EINTR) continue;
+      if (result < 0) return Errno::Last();
+      written.size += static_cast<size_t>(result);
+    }
+    return kOk;
+  };
+  Errno error = ChangeContents(node, kWhole, /*whole=*/false, write);
+  // What was written before the error counts; the caller meets the error with its next write.
+  if (!error.ok() && written.size == 0) return error;
   return written;
 }
 
 ErrnoOr<bool> UnionFs::ClearSuid(NodeId node) {
   ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
-  return upper_->KillSuid(target.raw());
+  return target.branch->KillSuid(target.raw());
 }
 
 Errno UnionFs::FSync(NodeId node, bool data_only) {
@@ -105,13 +124,13 @@ Errno UnionFs::FSync(NodeId node, bool data_only) {
   {
     MutexLock lock(&mu_);
     Inode* inode = Get(node);
-    if (!inode->upper || options_.skip_sync || inode->type != S_IFREG) return kOk;
+    if (HomeOf(inode) == nullptr || options_.skip_sync || inode->type != S_IFREG) return kOk;
     ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
     if (inode->lower_data != nullptr) {
       // Of a metadata-only copy the attributes are what there is to be made durable.
       ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
-      ACETATE_ASSIGN_OR_RETURN(UniqueFd copy,
-                               WithSpareFds([&] { return upper_->Open(where.dirfd(), where.c_name(), O_RDONLY); }));
+      ACETATE_ASSIGN_OR_RETURN(
+          UniqueFd copy, WithSpareFds([&] { return where.branch->Open(where.dirfd(), where.c_name(), O_RDONLY); }));
       fd = std::make_shared<const UniqueFd>(std::move(copy));
     } else {
       ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(inode, false));
@@ -122,22 +141,29 @@ Errno UnionFs::FSync(NodeId node, bool data_only) {
 }
 
 Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
-  UniqueFd fd;
+  std::vector<UniqueFd> fds;
   {
     MutexLock lock(&mu_);
     Inode* inode = Get(node);
-    if (!inode->is_dir() || inode->dir->upper == nullptr || options_.skip_sync) return kOk;
-    ACETATE_ASSIGN_OR_RETURN(FdRef path, DirFd(inode->dir->upper.get()));
-    ACETATE_ASSIGN_OR_RETURN(fd, upper_->Open(path->get(), ".", O_RDONLY | O_DIRECTORY, 0));
+    if (!inode->is_dir() || options_.skip_sync) return kOk;
+    for (const LayerDirRef& layer : inode->dir->layers) {
+      if (branches_.writable(layer->branch->id()) == nullptr) continue;
+      ACETATE_ASSIGN_OR_RETURN(FdRef path, DirFd(layer.get()));
+      ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, layer->branch->Open(path->get(), ".", O_RDONLY | O_DIRECTORY));
+      fds.push_back(std::move(fd));
+    }
   }
-  int result = data_only ? fdatasync(fd.get()) : fsync(fd.get());
-  return result == 0 ? kOk : Errno::Last();
+  for (const UniqueFd& fd : fds) {
+    if ((data_only ? fdatasync(fd.get()) : fsync(fd.get())) != 0) return Errno::Last();
+  }
+  return kOk;
 }
 
 Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {
   // Holes that are made, or filled with nothing, must not be taken for what is still to be copied.
-  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/true));
-  return fallocate(target.raw(), mode, offset, length) == 0 ? kOk : Errno::Last();
+  return ChangeContents(node, kWhole, /*whole=*/true, [&](const Target& target) {
+    return fallocate(target.raw(), mode, offset, length) == 0 ? kOk : Errno::Last();
+  });
 }
 
 ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
@@ -159,14 +185,18 @@ ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
 
 ErrnoOr<size_t> UnionFs::CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size,
                                        unsigned flags) {
-  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(out, kWhole, /*whole=*/true));
-  ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(in));
-  if (source.lazy != nullptr) return Errno(EXDEV);  // the kernel copies by reading and writing then
-  size = source.Clamp(size, in_offset);
-  if (size == 0) return 0;
-  ssize_t result = copy_file_range(source.fd->get(), &in_offset, target.raw(), &out_offset, size, flags);
-  if (result < 0) return Errno::Last();
-  return static_cast<size_t>(result);
+  size_t copied = 0;
+  ACETATE_RETURN_IF_ERROR(ChangeContents(out, kWhole, /*whole=*/true, [&](const Target& target) -> Errno {
+    ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(in));
+    if (source.lazy != nullptr) return Errno(EXDEV);  // the kernel copies by reading and writing then
+    const size_t clamped = source.Clamp(size, in_offset);
+    if (clamped == 0) return kOk;
+    ssize_t result = copy_file_range(source.fd->get(), &in_offset, target.raw(), &out_offset, clamped, flags);
+    if (result < 0) return Errno::Last();
+    copied = static_cast<size_t>(result);
+    return kOk;
+  }));
+  return copied;
 }
 
 }  // namespace acetate::fusefs

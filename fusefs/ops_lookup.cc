@@ -62,10 +62,27 @@ Errno UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus, DirSink* sink) {
 }
 
 ErrnoOr<struct statvfs> UnionFs::StatFs() {
-  const Branch& branch = upper_ != nullptr ? *upper_ : *branches_.front();
-  ACETATE_ASSIGN_OR_RETURN(struct statvfs st, branch.StatFs(branch.root_fd()));
-  st.f_namemax = NAME_MAX;
-  return st;
+  MutexLock lock(&mu_);
+  const BranchId first = branches_.writables().empty() ? branches_.order().front() : branches_.writables().front();
+  ACETATE_ASSIGN_OR_RETURN(struct statvfs sum, branches_.branch(first).StatFs(branches_.branch(first).root_fd()));
+  sum.f_namemax = NAME_MAX;
+  // All that can be written to, each filesystem once.
+  absl::InlinedVector<uint64_t, 4> counted = {branches_.member(first).device};
+  for (BranchId id : branches_.writables()) {
+    const uint64_t device = branches_.member(id).device;
+    if (std::find(counted.begin(), counted.end(), device) != counted.end()) continue;
+    counted.push_back(device);
+    ErrnoOr<struct statvfs> st = branches_.branch(id).StatFs(branches_.branch(id).root_fd());
+    if (!st.ok() || sum.f_frsize == 0) continue;
+    const auto blocks = [&](fsblkcnt_t count) { return count * st->f_frsize / sum.f_frsize; };
+    sum.f_blocks += blocks(st->f_blocks);
+    sum.f_bfree += blocks(st->f_bfree);
+    sum.f_bavail += blocks(st->f_bavail);
+    sum.f_files += st->f_files;
+    sum.f_ffree += st->f_ffree;
+    sum.f_favail += st->f_favail;
+  }
+  return sum;
 }
 
 }  // namespace acetate::fusefs

@@ -8,80 +8,122 @@
 #include <climits>
 
 #include "absl/cleanup/cleanup.h"
+#include "fusefs/keeping_times.h"
 #include "fusefs/rename_plan.h"
-#include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
-namespace {
 
-RenameSide SideOf(const Dentry* dentry) {
+RenameSide UnionFs::SideOf(const Dentry* dentry, BranchId branch) const {
   RenameSide side;
   if (dentry == nullptr) return side;
-  side.exists = !dentry->whiteout;
-  side.whiteout = dentry->whiteout;
-  side.below = dentry->below;
-  if (dentry->whiteout) return side;
+  if (dentry->hidden()) {
+    side.whiteout = dentry->end == branch;
+    side.below = side.whiteout && dentry->below;
+    return side;
+  }
+  side.exists = true;
   side.is_dir = dentry->type == DT_DIR;
-  side.in_upper = dentry->in_upper;
+  side.in_upper = dentry->home() == branch;
+  side.below = dentry->below || !side.in_upper;
   side.merged = side.is_dir && dentry->inode != nullptr && dentry->inode->dir->merged();
   return side;
 }
 
-}  // namespace
-
-Errno UnionFs::MakeOpaqueLocked(Dentry* dentry) {
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dentry->inode->dir->upper.get()));
-  return upper_->SetXattr(fd->get(), "", xattrs_.opaque().c_str(), "y", 1, 0);
+ErrnoOr<WritableBranch*> UnionFs::PlaceForRename(const Dentry* source, const Inode* new_dir, const Dentry* target,
+                                                 bool exchange) const {
+  WritableBranch* place = nullptr;
+  bool writable = false;
+  // The lowest that will do is the nearest to the source, or its own.
+  for (BranchId id : branches_.writables()) {
+    if (!WouldShow(source, id)) continue;
+    writable = true;
+    if (Takes(source->parent, id) && Takes(new_dir, id) && WouldShow(target, id)) place = branches_.writable(id);
+  }
+  if (place == nullptr) return Errno(writable ? EXDEV : EROFS);
+  // Other names of a file that would move between writable branches would stay behind.
+  auto stays = [&](const Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const Inode* inode = dentry->inode;
+    return !inode->is_dir() && inode->home != place->id() && branches_.writable(inode->home) != nullptr &&
+           inode->linked_ino != 0;
+  };
+  if (stays(source) || (exchange && target != nullptr && target->inode != nullptr && stays(target)))
+    return Errno(EXDEV);
+  return place;
 }
 
-Errno UnionFs::KeepLowerPartLocked(Dentry* dentry, bool redirect, Inode* new_dir) {
-  if (redirect) ACETATE_RETURN_IF_ERROR(RedirectDirLocked(dentry));
-  if (!dentry->inode->is_dir()) ACETATE_RETURN_IF_ERROR(RedirectFileLocked(dentry->inode));
-  // A number that is not the upper object's own is looked for at the next mount where the directory says so.
-  return dentry->inode->own_ino && !redirect ? kOk : MarkImpureLocked(new_dir);
+Errno UnionFs::BringToLocked(WritableBranch& branch, Dentry* dentry) {
+  Inode* inode = dentry->inode;
+  if (inode->is_dir()) return MakeDirInLocked(branch, inode);
+  if (inode->links != nullptr && inode->home == branch.id()) return LinkUpLocked(dentry);
+  if (HomeOf(inode) != nullptr) return MoveFileLocked(branch, inode);
+  while (inode->copying) copied_.Wait(&mu_);
+  return HomeOf(inode) != nullptr ? kOk : CopyFileToLocked(branch, inode, !options_.metacopy, kWhole);
 }
 
-Errno UnionFs::ClearForReplacementLocked(Dentry* dentry) {
-  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(dentry->inode));
-  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> left, upper_->ReadDir(where.dirfd()));
-  if (left.empty()) return kOk;
-  // As the kernel's ovl_clear_empty(): an empty opaque directory like it takes its place, and the one with the
-  // whiteouts is taken apart out of sight.
-  ACETATE_ASSIGN_OR_RETURN(struct stat st, upper_->Stat(where.dirfd(), ""));
-  ACETATE_ASSIGN_OR_RETURN(FdRef parent, DirFd(dentry->parent->dir->upper.get()));
-  const std::string temp = work_->TempName();
-  ACETATE_RETURN_IF_ERROR(upper_->MkDir(work_->fd(), temp.c_str(), 0700));
-  auto remove_temp = absl::MakeCleanup([&] { work_->Remove(temp).IgnoreError(); });
-  ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_->fd(), temp.c_str(), xattrs_.opaque().c_str(), "y", 1, 0));
-  ACETATE_RETURN_IF_ERROR(CopyMetadata(where, st, work_->fd(), temp.c_str()));
-  ACETATE_RETURN_IF_ERROR(
-      upper_->Rename(work_->fd(), temp.c_str(), parent->get(), dentry->name.c_str(), RENAME_EXCHANGE));
-  dir_fds_.Drop(&dentry->inode->dir->upper->slot);
+Errno UnionFs::MakeOpaqueLocked(WritableBranch& branch, Dentry* dentry) {
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dentry->inode->dir->top()));
+  ACETATE_RETURN_IF_ERROR(branch.whiteouts->MakeOpaque(fd->get(), ""));
+  dentry->inode->dir->floor = branch.id();
   return kOk;
 }
 
-Errno UnionFs::MoveLocked(int old_fd, const char* old_name, int new_fd, const char* new_name, bool leave_whiteout,
-                          bool is_dir) {
-  if (!leave_whiteout) return upper_->Rename(old_fd, old_name, new_fd, new_name, 0);
-  ACETATE_RETURN_IF_ERROR(whiteouts_->PrepareDir(old_fd));
-  if (whiteouts_->RenameLeavesWhiteout()) {
-    Errno error = upper_->Rename(old_fd, old_name, new_fd, new_name, RENAME_WHITEOUT);
+Errno UnionFs::KeepLowerPartLocked(WritableBranch& branch, Dentry* dentry, bool redirect, Inode* new_dir) {
+  if (redirect) ACETATE_RETURN_IF_ERROR(RedirectDirLocked(dentry));
+  if (!dentry->inode->is_dir()) ACETATE_RETURN_IF_ERROR(RedirectFileLocked(dentry->inode));
+  // A number that is not the upper object's own is looked for at the next mount where the directory says so.
+  return dentry->inode->own_ino && !redirect ? kOk : MarkImpureLocked(branch, new_dir);
+}
+
+Errno UnionFs::ClearForReplacementLocked(WritableBranch& branch, Dentry* dentry) {
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(dentry->inode));
+  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> left, branch->ReadDir(where.dirfd()));
+  if (left.empty()) return kOk;
+  // As the kernel's ovl_clear_empty(): an empty opaque directory like it takes its place, and the one with the
+  // whiteouts is taken apart out of sight. Opaque marks that are files are put in once it is there: a rename replaces
+  // empty directories only.
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, branch->Stat(where.dirfd(), ""));
+  ACETATE_ASSIGN_OR_RETURN(FdRef parent, DirFd(dentry->parent->dir->In(branch.id()).get()));
+  const std::string temp = branch.work->TempName();
+  ACETATE_RETURN_IF_ERROR(branch->MkDir(branch.work_fd(), temp.c_str(), 0700));
+  auto remove_temp = absl::MakeCleanup([&] { branch.work->Remove(temp).IgnoreError(); });
+  if (!branch.whiteouts->beside()) {
+    ACETATE_RETURN_IF_ERROR(branch.whiteouts->MakeOpaque(branch.work_fd(), temp.c_str()));
+  } else if (dentry->below) {
+    ACETATE_RETURN_IF_ERROR(branch.whiteouts->Place(parent->get(), dentry->name.c_str()));
+  }
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(branch, where, st, temp.c_str()));
+  ACETATE_RETURN_IF_ERROR(
+      branch->Rename(branch.work_fd(), temp.c_str(), parent->get(), dentry->name.c_str(), RENAME_EXCHANGE));
+  dir_fds_.Drop(&dentry->inode->dir->top()->slot);
+  return kOk;
+}
+
+Errno UnionFs::MoveNameLocked(WritableBranch& branch, int old_fd, const char* old_name, int new_fd,
+                              const char* new_name, bool leave_whiteout, bool is_dir) {
+  if (!leave_whiteout) return branch->Rename(old_fd, old_name, new_fd, new_name, 0);
+  if (branch.whiteouts->beside()) {
+    ACETATE_RETURN_IF_ERROR(branch.whiteouts->Place(old_fd, old_name));
+    return branch->Rename(old_fd, old_name, new_fd, new_name, 0);
+  }
+  ACETATE_RETURN_IF_ERROR(branch.whiteouts->PrepareDir(old_fd));
+  if (branch.whiteouts->RenameLeavesWhiteout()) {
+    Errno error = branch->Rename(old_fd, old_name, new_fd, new_name, RENAME_WHITEOUT);
     if (!(error == EINVAL)) return error;
   }
   // This filesystem cannot do both at once. A file has both names for a moment, as a link; a directory, which cannot,
   // is moved before its old name is hidden.
   if (is_dir) {
-    ACETATE_RETURN_IF_ERROR(upper_->Rename(old_fd, old_name, new_fd, new_name, 0));
-    return whiteouts_->Place(old_fd, old_name);
+    ACETATE_RETURN_IF_ERROR(branch->Rename(old_fd, old_name, new_fd, new_name, 0));
+    return branch.whiteouts->Place(old_fd, old_name);
   }
-  const std::string temp = work_->TempName();
-  ACETATE_RETURN_IF_ERROR(upper_->Link(old_fd, old_name, work_->fd(), temp.c_str()));
-  Errno error = upper_->Rename(work_->fd(), temp.c_str(), new_fd, new_name, 0);
+  const std::string temp = branch.work->TempName();
+  ACETATE_RETURN_IF_ERROR(branch->Link(old_fd, old_name, branch.work_fd(), temp.c_str()));
+  Errno error = branch->Rename(branch.work_fd(), temp.c_str(), new_fd, new_name, 0);
   if (!error.ok()) {
-    work_->Remove(temp).IgnoreError();
+    branch.work->Remove(temp).IgnoreError();
     return error;
   }
-  return ReplaceByWhiteoutLocked(old_fd, old_name);
+  return ReplaceByWhiteoutLocked(branch, old_fd, old_name);
 }
 
 Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent, const std::string& new_name,
@@ -96,95 +138,127 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
     struct stat st;
     ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(source, &st));
     Inode* target_inode = nullptr;
-    if (target != nullptr && !target->whiteout) {
+    if (target != nullptr && !target->hidden()) {
       ACETATE_ASSIGN_OR_RETURN(target_inode, Bind(target, &st));
     }
-    RenameSide target_side = SideOf(target);
+    // What is wrong whatever the branch is said before what is wrong with that.
+    ErrnoOr<WritableBranch*> place = PlaceForRename(source, new_dir, target, (flags & RENAME_EXCHANGE) != 0);
+    const BranchId id = place.ok() ? (*place)->id() : kNoBranch;
+    const bool beside = place.ok() && (*place)->whiteouts->beside();
+    RenameSide target_side = SideOf(target, id);
     target_side.same_object = target_inode == inode;
-    ACETATE_ASSIGN_OR_RETURN(RenamePlan plan, PlanRename(SideOf(source), target_side, flags, options_.write_redirects));
+    ACETATE_ASSIGN_OR_RETURN(RenamePlan plan,
+                             PlanRename(SideOf(source, id), target_side, flags, options_.write_redirects, beside));
     if (plan.nothing_to_do) return kOk;
-    if (!writable()) return Errno(EROFS);
+    if (!place.ok()) return place.error();
+    WritableBranch& branch = **place;
+    if (beside && IsDotWhName(new_name)) return Errno(EPERM);  // it would be a whiteout
     if (plan.check_target_empty) ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(target_inode));
     // Copying contents gives up the lock: afterwards all is looked at anew.
     if (plan.copy_up_source) {
-      ACETATE_RETURN_IF_ERROR(inode->upper ? LinkUpLocked(source) : CopyUpLocked(inode));
+      ACETATE_RETURN_IF_ERROR(BringToLocked(branch, source));
       continue;
     }
     // A file with other names below is copied up before it loses this one: their count is kept in the copy.
-    const bool loses_a_name = target_inode != nullptr && target_inode->links != nullptr && !target_inode->upper;
+    const bool loses_a_name =
+        target_inode != nullptr && target_inode->links != nullptr && HomeOf(target_inode) == nullptr;
     if (plan.copy_up_target || loses_a_name) {
-      ACETATE_RETURN_IF_ERROR(target_inode->upper ? LinkUpLocked(target) : CopyUpLocked(target_inode));
+      ACETATE_RETURN_IF_ERROR(BringToLocked(branch, target));
       continue;
     }
-    ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(new_dir));
-    return ExecuteRenameLocked(plan, source, new_dir, target, new_name);
+    ACETATE_RETURN_IF_ERROR(MakeDirInLocked(branch, new_dir));
+    return ExecuteRenameLocked(branch, plan, source, new_dir, target, new_name);
   }
 }
 
-Errno UnionFs::ExecuteRenameLocked(const RenamePlan& plan, Dentry* source, Inode* new_dir, Dentry* target,
-                                   const std::string& new_name) {
-  const bool target_exists = target != nullptr && !target->whiteout;
+Errno UnionFs::ExecuteRenameLocked(WritableBranch& branch, const RenamePlan& plan, Dentry* source, Inode* new_dir,
+                                   Dentry* target, const std::string& new_name) {
+  const bool target_exists = target != nullptr && !target->hidden();
   const bool is_dir = source->type == DT_DIR;
-  ACETATE_RETURN_IF_ERROR(KeepLowerPartLocked(source, plan.redirect_source, new_dir));
+  ACETATE_RETURN_IF_ERROR(KeepLowerPartLocked(branch, source, plan.redirect_source, new_dir));
   if (plan.exchange && target_exists) {
-    ACETATE_RETURN_IF_ERROR(KeepLowerPartLocked(target, plan.redirect_target, source->parent));
+    ACETATE_RETURN_IF_ERROR(KeepLowerPartLocked(branch, target, plan.redirect_target, source->parent));
   }
-  if (plan.make_source_opaque) ACETATE_RETURN_IF_ERROR(MakeOpaqueLocked(source));
-  if (plan.make_target_opaque) ACETATE_RETURN_IF_ERROR(MakeOpaqueLocked(target));
-  if (plan.clear_target) ACETATE_RETURN_IF_ERROR(ClearForReplacementLocked(target));
-  ACETATE_ASSIGN_OR_RETURN(FdRef old_fd, DirFd(source->parent->dir->upper.get()));
-  ACETATE_ASSIGN_OR_RETURN(FdRef new_fd, DirFd(new_dir->dir->upper.get()));
+  if (plan.make_source_opaque) ACETATE_RETURN_IF_ERROR(MakeOpaqueLocked(branch, source));
+  if (plan.make_target_opaque) ACETATE_RETURN_IF_ERROR(MakeOpaqueLocked(branch, target));
+  if (plan.clear_target) ACETATE_RETURN_IF_ERROR(ClearForReplacementLocked(branch, target));
+  ACETATE_ASSIGN_OR_RETURN(FdRef old_fd, DirFd(source->parent->dir->In(branch.id()).get()));
+  ACETATE_ASSIGN_OR_RETURN(FdRef new_fd, DirFd(new_dir->dir->In(branch.id()).get()));
 
   if (plan.exchange) {
     ACETATE_RETURN_IF_ERROR(
-        upper_->Rename(old_fd->get(), source->name.c_str(), new_fd->get(), new_name.c_str(), RENAME_EXCHANGE));
+        branch->Rename(old_fd->get(), source->name.c_str(), new_fd->get(), new_name.c_str(), RENAME_EXCHANGE));
+    TouchTopLocked(source->parent, branch.id());
+    TouchTopLocked(new_dir, branch.id());
     if (target_exists) {
-      SwapLocked(source, target);
+      SwapLocked(branch, source, target);
       return kOk;
     }
     // A whiteout that stays behind unneeded hides nothing: failing to remove it is no failure.
-    bool dropped = plan.drop_old_whiteout && upper_->Unlink(old_fd->get(), source->name.c_str()).ok();
-    TransferLocked(source, new_dir, target, new_name, !dropped);
+    bool dropped = plan.drop_old_whiteout && branch->Unlink(old_fd->get(), source->name.c_str()).ok();
+    TransferLocked(branch, source, new_dir, target, new_name, !dropped);
     return kOk;
   }
   bool last = false;
-  if (target_exists) {
-    if (target->type == DT_DIR) {
-      ACETATE_ASSIGN_OR_RETURN(FdRef held, DirFd(target->inode->dir->top()));
-      ACETATE_RETURN_IF_ERROR(MoveLocked(old_fd->get(), source->name.c_str(), new_fd->get(), new_name.c_str(),
-                                         plan.leave_whiteout, is_dir));
-      target->inode->dir->top()->pinned = std::move(held);
-      target->inode->dir->removed = true;
-      TransferLocked(source, new_dir, target, new_name, plan.leave_whiteout);
-      return kOk;
-    }
+  FdRef held;
+  if (target_exists && target->type == DT_DIR) {
+    ACETATE_ASSIGN_OR_RETURN(held, DirFd(target->inode->dir->top()));
+  } else if (target_exists) {
     ACETATE_ASSIGN_OR_RETURN(last, IsLastNameLocked(target->inode));
     if (last) ACETATE_RETURN_IF_ERROR(KeepOrphanLocked(target));
   }
-  ACETATE_RETURN_IF_ERROR(
-      MoveLocked(old_fd->get(), source->name.c_str(), new_fd->get(), new_name.c_str(), plan.leave_whiteout, is_dir));
-  if (target_exists) DropLinkLocked(target->inode, target->in_upper, last).IgnoreError();
-  TransferLocked(source, new_dir, target, new_name, plan.leave_whiteout);
+  ACETATE_RETURN_IF_ERROR(MoveNameLocked(branch, old_fd->get(), source->name.c_str(), new_fd->get(), new_name.c_str(),
+                                         plan.leave_whiteout, is_dir));
+  if (plan.drop_new_whiteout) branch.whiteouts->RemoveBeside(new_fd->get(), new_name.c_str()).IgnoreError();
+  TouchTopLocked(source->parent, branch.id());
+  TouchTopLocked(new_dir, branch.id());
+  if (held != nullptr) {
+    target->inode->dir->top()->pinned = std::move(held);
+    target->inode->dir->removed = true;
+  } else if (target_exists) {
+    RemoveHiddenLocked(branch, *target);
+    DropLinkLocked(target->inode, branches_.writable(target->home()) != nullptr, last).IgnoreError();
+  }
+  TransferLocked(branch, source, new_dir, target, new_name, plan.leave_whiteout);
   return kOk;
 }
 
-void UnionFs::TransferLocked(Dentry* source, Inode* new_dir, Dentry* target, const std::string& new_name,
-                             bool whiteout_at_source) {
-  bool below = target != nullptr && target->below;
-  if (target != nullptr) ForgetNameLocked(target, /*whiteout=*/false);
+void UnionFs::RemoveHiddenLocked(const WritableBranch& branch, const Dentry& target) {
+  const WritableBranch* home = branches_.writable(target.home());
+  if (home == nullptr || home == &branch) return;
+  KeepingTimesLocked(target.parent->dir->In(home->id()).get(), [&](int fd) {
+    return home->branch->Unlink(fd, target.name.c_str());
+  }).IgnoreError();
+}
+
+void UnionFs::TransferLocked(const WritableBranch& branch, Dentry* source, Inode* new_dir, Dentry* target,
+                             const std::string& new_name, bool whiteout_at_source) {
+  const bool below = SideOf(target, branch.id()).below;
+  BranchId end = target != nullptr ? target->end : kNoBranch;
+  if (end == branch.id()) end = kNoBranch;
+  if (target != nullptr) {
+    if (target->hidden()) {
+      new_dir->dir->entries.erase(new_name);
+    } else {
+      target->end = kNoBranch;
+      ForgetNameLocked(target, kNoBranch);
+    }
+  }
   Dentry* moved = AddDentry(new_dir, new_name);
   moved->below = below;
+  moved->end = end;
   moved->type = source->type;
   moved->ino = source->ino;
-  moved->in_upper = true;
+  moved->layers = {branch.id()};
   ShowDentry(moved);
   Inode* inode = source->inode;
   BindTo(moved, inode);
-  MoveLayerDirLocked(inode, new_dir, new_name);
-  ForgetNameLocked(source, whiteout_at_source);
+  MoveLayerDirLocked(inode, *moved);
+  ForgetNameLocked(source, whiteout_at_source ? branch.id() : kNoBranch);
+  if (several()) RefreshLocked(moved);
 }
 
-void UnionFs::SwapLocked(Dentry* a, Dentry* b) {
+void UnionFs::SwapLocked(const WritableBranch& branch, Dentry* a, Dentry* b) {
   Inode* inode_a = a->inode;
   Inode* inode_b = b->inode;
   Unbind(a);
@@ -192,18 +266,22 @@ void UnionFs::SwapLocked(Dentry* a, Dentry* b) {
   std::swap(a->type, b->type);
   std::swap(a->ino, b->ino);
   // A directory that trades places has nothing of lower layers, whatever lies below its name.
-  a->lowers.clear();
-  b->lowers.clear();
+  a->layers = {branch.id()};
+  b->layers = {branch.id()};
   BindTo(a, inode_b);
   BindTo(b, inode_a);
-  MoveLayerDirLocked(inode_b, a->parent, a->name);
-  MoveLayerDirLocked(inode_a, b->parent, b->name);
+  MoveLayerDirLocked(inode_b, *a);
+  MoveLayerDirLocked(inode_a, *b);
+  if (!several()) return;
+  RefreshLocked(a);
+  RefreshLocked(b);
 }
 
-void UnionFs::MoveLayerDirLocked(Inode* inode, Inode* new_dir, const std::string& new_name) {
+void UnionFs::MoveLayerDirLocked(Inode* inode, const Dentry& dentry) {
   if (!inode->is_dir()) return;
-  inode->dir->upper->parent = new_dir->dir->upper;
-  inode->dir->upper->name = new_name;
+  LayerDir* top = inode->dir->top();
+  top->parent = dentry.parent->dir->In(dentry.home());
+  top->name = dentry.name;
 }
 
 }  // namespace acetate::fusefs

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <iterator>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -101,6 +103,46 @@ absl::Status SquashToRoot(Draft& draft, absl::string_view, absl::string_view) {
   return absl::OkStatus();
 }
 
+absl::Status SetWorkDir(Draft& draft, absl::string_view name, absl::string_view value) {
+  if (value.empty()) return absl::InvalidArgumentError(absl::StrCat(name, "= is empty; give a path"));
+  draft.workdir = Unescape(value);
+  return absl::OkStatus();
+}
+
+// One of a few words, each of which stands for a value.
+template <typename Value>
+absl::Status SetWord(absl::string_view name, absl::string_view word,
+                     std::initializer_list<std::pair<absl::string_view, Value>> words, Value* target) {
+  std::string want;
+  for (const auto& [known, value] : words) {
+    if (word == known) {
+      *target = value;
+      return absl::OkStatus();
+    }
+    absl::StrAppend(&want, want.empty() ? "" : ", ", known);
+  }
+  want.insert(want.rfind(", ") + 1, " or");
+  want.erase(want.rfind(", "), 1);
+  return Bad(name, word, want);
+}
+
+absl::Status SetCreatePolicy(Draft& draft, absl::string_view name, absl::string_view value) {
+  return SetWord<CreatePolicy>(name, value,
+                               {{"ff", CreatePolicy::kFirst},
+                                {"tdp", CreatePolicy::kParent},
+                                {"mfs", CreatePolicy::kMostFreeSpace},
+                                {"rr", CreatePolicy::kRoundRobin},
+                                {"pmfs", CreatePolicy::kParentMostFreeSpace}},
+                               &draft.line.options.create_policy);
+}
+
+absl::Status SetCopyUpPolicy(Draft& draft, absl::string_view name, absl::string_view value) {
+  return SetWord<CopyUpPolicy>(
+      name, value,
+      {{"tdp", CopyUpPolicy::kTopDownParent}, {"bup", CopyUpPolicy::kBottomUpParent}, {"bu", CopyUpPolicy::kBottomUp}},
+      &draft.line.options.copy_up_policy);
+}
+
 absl::Status SetXattrNamespace(Draft& draft, absl::string_view name, absl::string_view value) {
   bool user = true;
   if (value != "auto") {
@@ -114,17 +156,10 @@ absl::Status SetXattrNamespace(Draft& draft, absl::string_view name, absl::strin
 }
 
 absl::Status SetWhiteouts(Draft& draft, absl::string_view name, absl::string_view value) {
-  WhiteoutEncoding& target = draft.line.options.write_whiteouts;
-  if (value == "auto") {
-    target = WhiteoutEncoding::kAuto;
-  } else if (value == "char") {
-    target = WhiteoutEncoding::kCharDevice;
-  } else if (value == "xattr") {
-    target = WhiteoutEncoding::kXattr;
-  } else {
-    return Bad(name, value, "auto, char or xattr");
-  }
-  return absl::OkStatus();
+  return SetWord<WhiteoutEncoding>(
+      name, value,
+      {{"auto", WhiteoutEncoding::kAuto}, {"char", WhiteoutEncoding::kCharDevice}, {"xattr", WhiteoutEncoding::kXattr}},
+      &draft.line.options.write_whiteouts);
 }
 
 // As the kernel's redirect_dir: on writes and follows; off and follow only follow; nofollow does neither.
@@ -247,9 +282,11 @@ constexpr Rule kRules[] = {
     // The union.
     {"lowerdir", Rule::kValue, SetOnce<&Draft::lowerdir>},
     {"upperdir", Rule::kValue, SetOnce<&Draft::upperdir>},
-    {"workdir", Rule::kValue, SetPath<&Options::workdir>},
+    {"workdir", Rule::kValue, SetWorkDir},
     {"branches", Rule::kValue, SetOnce<&Draft::branches>},
     {"br", Rule::kValue, SetOnce<&Draft::branches>},
+    {"create", Rule::kValue, SetCreatePolicy},
+    {"cpup", Rule::kValue, SetCopyUpPolicy},
     {"dotwh", Rule::kOptionalValue, SetDotWh},
     {"userxattr", Rule::kOptionalValue, SetXattrNamespace},
     {"whiteouts", Rule::kValue, SetWhiteouts},

@@ -16,6 +16,7 @@ struct Draft {
   std::optional<std::string> lowerdir;
   std::optional<std::string> upperdir;
   std::optional<std::string> branches;
+  std::string workdir;
   bool dotwh = false;
   bool has_fsname = false;
 };

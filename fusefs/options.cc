@@ -65,6 +65,34 @@ absl::Status ReadArguments(const std::vector<std::string>& args, Draft& draft, s
   return absl::OkStatus();
 }
 
+// Where work directories were not given, they are beside their branches.
+absl::Status AssignWorkDirs(Draft& draft) {
+  std::vector<BranchSpec>& branches = draft.line.options.branches;
+  const auto is_writable = [](const BranchSpec& branch) { return branch.mode == BranchMode::kReadWrite; };
+  const auto writable = std::count_if(branches.begin(), branches.end(), is_writable);
+  if (writable > 1 && !draft.workdir.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("workdir=", draft.workdir,
+                     ": is for one writable branch; leave it out, and each has its own at DIR/.NAME.work beside it"));
+  }
+  for (BranchSpec& branch : branches) {
+    if (!is_writable(branch)) continue;
+    branch.workdir = draft.workdir;
+    if (!branch.workdir.empty()) continue;
+    if (draft.upperdir.has_value()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "upperdir=", branch.path, " needs a workdir: add workdir=DIR, an empty directory on the same filesystem"));
+    }
+    branch.workdir = SiblingWorkDir(branch.path);
+    branch.make_workdir = true;
+    if (branch.workdir.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("cannot name a work directory beside '", branch.path,
+                                                     "': add --workdir=DIR, on the same filesystem"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AssembleBranches(Draft& draft) {
   Options& options = draft.line.options;
   if (draft.branches.has_value()) {
@@ -94,23 +122,7 @@ absl::Status AssembleBranches(Draft& draft) {
     return absl::InvalidArgumentError("no layers: give -o lowerdir=DIR:... or --branches=DIR=MODE:...");
   }
 
-  const bool writable = options.branches.front().mode == BranchMode::kReadWrite;
-  if (!writable) {
-    options.workdir.clear();
-  } else if (options.workdir.empty()) {
-    const std::string& upper = options.branches.front().path;
-    if (draft.upperdir.has_value()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "upperdir=", upper, " needs a workdir: add workdir=DIR, an empty directory on the same filesystem"));
-    }
-    options.workdir = SiblingWorkDir(upper);
-    options.make_workdir = true;
-    if (options.workdir.empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("cannot name a work directory beside '", upper, "': add --workdir=DIR, on the same filesystem"));
-    }
-  }
-  return absl::OkStatus();
+  return AssignWorkDirs(draft);
 }
 
 absl::StatusOr<CommandLine> Finish(Draft draft, std::vector<std::string> positionals) {

@@ -34,18 +34,26 @@ enum class OwnerRecords { kNone, kPrivileged, kUser };
 // refused afterwards.
 enum class SyncMode { kAuto, kStrict, kVolatile };
 
+// Which of several writable branches takes a new object: the topmost; the one that holds its directory; the one with
+// the most free space; each in turn; of those that hold its directory the one with the most free space.
+enum class CreatePolicy { kFirst, kParent, kMostFreeSpace, kRoundRobin, kParentMostFreeSpace };
+
+// Which of the writable branches above the source takes a copy: the topmost that holds its directory; the nearest that
+// does; the nearest.
+enum class CopyUpPolicy { kTopDownParent, kBottomUpParent, kBottomUp };
+
 struct BranchSpec {
   std::string path;  // as typed
   BranchMode mode = BranchMode::kReadOnly;
   bool count_whiteouts = true;
   WhiteoutFormat format = WhiteoutFormat::kOverlay;
+  std::string workdir;        // empty exactly when it is not writable
+  bool make_workdir = false;  // workdir was derived from the branch: make it when missing
 };
 
 struct Options {
-  std::vector<BranchSpec> branches;  // top first; at most one is kReadWrite, and that one is the first
-  std::string workdir;               // empty exactly when no branch is writable
+  std::vector<BranchSpec> branches;  // top first
   bool find_engine_layers = true;    // .wh. files count in layers of container engines (engine_layer.h)
-  bool make_workdir = false;         // workdir was derived from the writable branch: make it when missing
   std::string mountpoint;            // a directory, or /dev/fd/N
   std::string control_path;          // empty: a socket in the runtime directory, named after the mount
 
@@ -55,6 +63,8 @@ struct Options {
   // The union.
   XattrNamespace xattr_namespace = XattrNamespace::kAuto;
   WhiteoutEncoding write_whiteouts = WhiteoutEncoding::kAuto;
+  CreatePolicy create_policy = CreatePolicy::kParent;
+  CopyUpPolicy copy_up_policy = CopyUpPolicy::kTopDownParent;
   bool xattr_off = false;              // applications see no xattrs: GETXATTR is answered ENOSYS
   bool follow_redirects = true;        // what layers say of moved directories counts
   bool write_redirects = true;         // a directory that lower layers have a part in can be renamed

@@ -35,8 +35,8 @@ TEST(OptionsTest, OverlayfsCommandLine) {
   EXPECT_EQ(options.branches[1].path, "/a");
   EXPECT_EQ(options.branches[1].mode, BranchMode::kReadOnly);
   EXPECT_EQ(options.branches[2].path, "/b");
-  EXPECT_EQ(options.workdir, "/w");
-  EXPECT_FALSE(options.make_workdir);
+  EXPECT_EQ(options.branches[0].workdir, "/w");
+  EXPECT_FALSE(options.branches[0].make_workdir);
   EXPECT_EQ(options.mountpoint, "/m");
   EXPECT_TRUE(options.foreground);
   EXPECT_TRUE(options.skip_sync);
@@ -58,7 +58,7 @@ TEST(OptionsTest, EscapesAsInOverlayfs) {
   EXPECT_EQ(options.branches[1].path, "/a:1");
   EXPECT_EQ(options.branches[2].path, "/b,2");
   EXPECT_EQ(options.branches[3].path, R"(/c\3)");
-  EXPECT_EQ(options.workdir, "/w,y");
+  EXPECT_EQ(options.branches[0].workdir, "/w,y");
 }
 
 TEST(OptionsTest, LongOptionsNeedNoEscapeForCommas) {
@@ -71,11 +71,11 @@ TEST(OptionsTest, LongOptionsNeedNoEscapeForCommas) {
 
 TEST(OptionsTest, BranchesDeriveTheWorkDirectory) {
   Options options = Parse({"--branches=/srv/u=rw:/a=ro", "/m"});
-  EXPECT_EQ(options.workdir, "/srv/.u.work");
-  EXPECT_TRUE(options.make_workdir);
+  EXPECT_EQ(options.branches[0].workdir, "/srv/.u.work");
+  EXPECT_TRUE(options.branches[0].make_workdir);
   options = Parse({"--branches=/srv/u=rw:/a=ro", "--workdir=/w", "/m"});
-  EXPECT_EQ(options.workdir, "/w");
-  EXPECT_FALSE(options.make_workdir);
+  EXPECT_EQ(options.branches[0].workdir, "/w");
+  EXPECT_FALSE(options.branches[0].make_workdir);
   EXPECT_THAT(Error({"--branches=.=rw:/a=ro", "/m"}), HasSubstr("--workdir=DIR"));
 }
 
@@ -85,8 +85,8 @@ TEST(OptionsTest, AufsSpelling) {
 }
 
 TEST(OptionsTest, ReadOnlyWithoutAWritableBranch) {
-  EXPECT_EQ(Parse({"-o", "lowerdir=/a:/b,workdir=/w", "/m"}).workdir, "");
-  EXPECT_EQ(Parse({"--branches=/a=ro:/b=ro", "/m"}).workdir, "");
+  EXPECT_EQ(Parse({"-o", "lowerdir=/a:/b,workdir=/w", "/m"}).branches[0].workdir, "");
+  EXPECT_EQ(Parse({"--branches=/a=ro:/b=ro", "/m"}).branches[0].workdir, "");
 }
 
 TEST(OptionsTest, MountHelperForm) {
@@ -148,6 +148,23 @@ TEST(OptionsTest, Values) {
   EXPECT_TRUE(ParseOption("ro").read_only);
   EXPECT_EQ(ParseOption("dotwh").branches[0].format, WhiteoutFormat::kDotWh);
   EXPECT_TRUE(ParseOption("debug").foreground);
+}
+
+TEST(OptionsTest, EachWritableBranchHasAWorkDirectory) {
+  Options options = Parse({"--branches=/srv/u=rw:/a=ro:/srv/v=rw", "/m"});
+  EXPECT_EQ(options.branches[0].workdir, "/srv/.u.work");
+  EXPECT_EQ(options.branches[1].workdir, "");
+  EXPECT_EQ(options.branches[2].workdir, "/srv/.v.work");
+  EXPECT_THAT(Error({"--branches=/u=rw:/v=rw", "--workdir=/w", "/m"}),
+              AllOf(HasSubstr("workdir=/w"), HasSubstr("one writable branch")));
+}
+
+TEST(OptionsTest, Policies) {
+  EXPECT_EQ(ParseOption("create=mfs").create_policy, CreatePolicy::kMostFreeSpace);
+  EXPECT_EQ(ParseOption("noatime").create_policy, CreatePolicy::kParent);
+  EXPECT_EQ(ParseOption("cpup=bu").copy_up_policy, CopyUpPolicy::kBottomUp);
+  EXPECT_THAT(OptionError("create=best"), HasSubstr("create=best: must be ff, tdp, mfs, rr or pmfs"));
+  EXPECT_THAT(OptionError("cpup=up"), HasSubstr("cpup=up: must be tdp, bup or bu"));
 }
 
 TEST(OptionsTest, ErrorsNameOptionAndValueInOneLine) {
@@ -275,7 +292,7 @@ TEST(OptionsTest, DiffAndCheck) {
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(line->action, Action::kCheck);
   EXPECT_TRUE(line->repair);
-  EXPECT_EQ(line->options.workdir, "/w");
+  EXPECT_EQ(line->options.branches[0].workdir, "/w");
   EXPECT_EQ(line->options.xattr_namespace, XattrNamespace::kUser);
   EXPECT_EQ(line->options.branches[0].path, "-u");
   EXPECT_EQ(line->options.branches[0].format, WhiteoutFormat::kDotWh);

@@ -19,25 +19,27 @@ ErrnoOr<std::string> PathOf(const Branch& branch, int fd) {
 
 }  // namespace
 
-Errno UnionFs::FindOwnMountpoint() {
-  own_mountpoint_paths_.resize(branches_.size());
+Errno UnionFs::HoldOwnMountpoint() {
   if (options_.mountpoint.empty() || IsMountedFd(options_.mountpoint)) return kOk;
   ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, sys::OpenAt(AT_FDCWD, options_.mountpoint.c_str(), O_PATH | O_DIRECTORY));
   own_mountpoint_ = std::make_shared<const UniqueFd>(std::move(fd));
-  for (const auto& branch : branches_) {
-    ACETATE_ASSIGN_OR_RETURN(std::string mountpoint, PathOf(*branch, own_mountpoint_->get()));
-    ACETATE_ASSIGN_OR_RETURN(std::string root, PathOf(*branch, branch->root_fd()));
-    absl::string_view inside = mountpoint;
-    if (!absl::ConsumePrefix(&inside, root == "/" ? root : root + "/")) continue;
-    std::vector<std::string> path = absl::StrSplit(inside, '/');
-    std::reverse(path.begin(), path.end());
-    own_mountpoint_paths_[static_cast<size_t>(branch->index())] = std::move(path);
-  }
   return kOk;
 }
 
+ErrnoOr<std::vector<std::string>> UnionFs::OwnMountpointIn(const Branch& branch) const {
+  std::vector<std::string> path;
+  if (own_mountpoint_ == nullptr) return path;
+  ACETATE_ASSIGN_OR_RETURN(std::string mountpoint, PathOf(branch, own_mountpoint_->get()));
+  ACETATE_ASSIGN_OR_RETURN(std::string root, PathOf(branch, branch.root_fd()));
+  absl::string_view inside = mountpoint;
+  if (!absl::ConsumePrefix(&inside, root == "/" ? root : root + "/")) return path;
+  path = absl::StrSplit(inside, '/');
+  std::reverse(path.begin(), path.end());
+  return path;
+}
+
 bool UnionFs::IsOwnMountpoint(const LayerDir& dir, absl::string_view name) const {
-  const std::vector<std::string>& path = own_mountpoint_paths_[static_cast<size_t>(dir.branch->index())];
+  const std::vector<std::string>& path = branches_.member(dir.branch->id()).own_mountpoint;
   if (path.empty() || path.front() != name) return false;
   const LayerDir* at = &dir;
   for (size_t i = 1; i < path.size(); ++i, at = at->parent.get()) {

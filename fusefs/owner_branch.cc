@@ -141,9 +141,9 @@ ErrnoOr<std::string> OwnerBranch::ListXattr(int dirfd, const char* name) const {
   return DirectoryBranch::ListXattr(fd.get(), "");
 }
 
-std::unique_ptr<Branch> MakeDirectoryBranch(const BranchSpec& spec, int index, UniqueFd root, OwnerCalls* calls) {
-  if (calls == nullptr) return std::make_unique<DirectoryBranch>(spec, index, std::move(root));
-  return std::make_unique<OwnerBranch>(spec, index, std::move(root), calls);
+std::unique_ptr<Branch> MakeDirectoryBranch(const BranchSpec& spec, BranchId id, UniqueFd root, OwnerCalls* calls) {
+  if (calls == nullptr) return std::make_unique<DirectoryBranch>(spec, id, std::move(root));
+  return std::make_unique<OwnerBranch>(spec, id, std::move(root), calls);
 }
 
 }  // namespace acetate::fusefs

@@ -14,8 +14,8 @@ namespace acetate::fusefs {
 class OwnerBranch : public DirectoryBranch {
  public:
   // `calls` outlives the branch.
-  OwnerBranch(BranchSpec spec, int index, UniqueFd root, OwnerCalls* calls)
-      : DirectoryBranch(std::move(spec), index, std::move(root)), calls_(calls) {}
+  OwnerBranch(BranchSpec spec, BranchId id, UniqueFd root, OwnerCalls* calls)
+      : DirectoryBranch(std::move(spec), id, std::move(root)), calls_(calls) {}
 
   ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override;
   ErrnoOr<struct stat> Stat(int dirfd, const char* name) const override;
@@ -41,6 +41,6 @@ class OwnerBranch : public DirectoryBranch {
 };
 
 // A branch on the directory `root` as this process needs it: `calls` is null where it needs no help.
-std::unique_ptr<Branch> MakeDirectoryBranch(const BranchSpec& spec, int index, UniqueFd root, OwnerCalls* calls);
+std::unique_ptr<Branch> MakeDirectoryBranch(const BranchSpec& spec, BranchId id, UniqueFd root, OwnerCalls* calls);
 
 }  // namespace acetate::fusefs

@@ -24,7 +24,8 @@ ErrnoOr<RenamePlan> PlanExchange(const RenameSide& source, const RenameSide& tar
 
 }  // namespace
 
-ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags, bool redirects) {
+ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags, bool redirects,
+                               bool beside) {
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0) return Errno(EINVAL);
   if ((flags & RENAME_NOREPLACE) != 0 && (flags & RENAME_EXCHANGE) != 0) return Errno(EINVAL);
   if (!source.exists) return Errno(ENOENT);
@@ -44,7 +45,10 @@ ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& targe
   plan.check_target_empty = target.exists && target.is_dir;
   plan.clear_target = plan.check_target_empty && target.in_upper;
   plan.make_source_opaque = source.is_dir && target.below && !plan.redirect_source;
-  if (target.whiteout && source.below) {
+  if (beside) {
+    plan.leave_whiteout = source.below;
+    plan.drop_new_whiteout = target.whiteout;
+  } else if (target.whiteout && source.below) {
     // The whiteout is wanted at the old name: the two change places.
     plan.exchange = true;
   } else if (target.whiteout && source.is_dir) {

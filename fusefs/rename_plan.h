@@ -8,12 +8,12 @@
 
 namespace acetate::fusefs {
 
-// What there is at one of the two names.
+// What there is at one of the two names, seen from the branch in which the rename is done.
 struct RenameSide {
   bool exists = false;    // the union shows an object
-  bool whiteout = false;  // the upper branch holds a whiteout
+  bool whiteout = false;  // the branch holds a whiteout
   bool is_dir = false;
-  bool in_upper = false;     // the object, or its top, is in the upper branch
+  bool in_upper = false;     // the object, or its top, is in the branch
   bool merged = false;       // a directory that several layers make up
   bool below = false;        // a lower layer would show through here
   bool same_object = false;  // of the target: it is the same inode as the source
@@ -32,10 +32,12 @@ struct RenamePlan {
   bool exchange = false;            // RENAME_EXCHANGE rather than a plain rename
   bool leave_whiteout = false;      // at the old name
   bool drop_old_whiteout = false;   // after the exchange a whiteout that nobody needs is at the old name
+  bool drop_new_whiteout = false;   // after the rename one that nobody needs is beside the new name
 };
 
 // `flags`: 0, RENAME_NOREPLACE or RENAME_EXCHANGE. Without `redirects`, a directory that lower layers have a part in is
-// EXDEV, and callers like mv then copy.
-ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags, bool redirects);
+// EXDEV, and callers like mv then copy. `beside`: the branch's whiteouts are beside what they hide.
+ErrnoOr<RenamePlan> PlanRename(const RenameSide& source, const RenameSide& target, unsigned flags, bool redirects,
+                               bool beside = false);
 
 }  // namespace acetate::fusefs

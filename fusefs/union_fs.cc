@@ -28,17 +28,15 @@ bool UseTrustedXattrs(XattrNamespace wanted) {
 
 }  // namespace
 
-UnionFs::UnionFs(const Options& options, std::vector<std::unique_ptr<Branch>> branches, const Identity& identity,
-                 Stats* stats)
+UnionFs::UnionFs(const Options& options, const Identity& identity, Stats* stats)
     : options_(options),
-      branches_(std::move(branches)),
       identity_(identity),
       xattrs_(UseTrustedXattrs(options.xattr_namespace)),
       stats_(stats),
+      max_orphan_fds_(FdShare()),
       dir_fds_(FdShare()),
       data_fds_(FdShare()),
-      root_(std::make_unique<Inode>()),
-      max_orphan_fds_(FdShare()) {}
+      root_(std::make_unique<Inode>()) {}
 
 UnionFs::~UnionFs() {
   EndBackground();
@@ -56,57 +54,38 @@ UnionFs::~UnionFs() {
     ReleaseOrphanLocked(inode);
     delete inode;
   }
-  if (work_ != nullptr) work_->Sweep();
+  for (BranchId id : branches_.writables()) branches_.writable(id)->work->Sweep();
 }
 
-ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::vector<std::unique_ptr<Branch>> branches,
-                                                  UniqueFd workdir_fd, const Identity& identity, Stats* stats) {
-  auto fs = std::unique_ptr<UnionFs>(new UnionFs(options, std::move(branches), identity, stats));
+ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::vector<NewBranch> branches,
+                                                  const Identity& identity, Stats* stats) {
+  auto fs = std::unique_ptr<UnionFs>(new UnionFs(options, identity, stats));
   MutexLock lock(&fs->mu_);
-  ACETATE_RETURN_IF_ERROR(fs->FindOwnMountpoint());
-  std::vector<dev_t> devices;
-  auto root = std::make_unique<Directory>();
-  for (const auto& branch : fs->branches_) {
-    ACETATE_ASSIGN_OR_RETURN(struct stat st, branch->Stat(branch->root_fd(), ""));
-    auto device = std::find(devices.begin(), devices.end(), st.st_dev);
-    fs->device_of_.push_back(static_cast<uint64_t>(device - devices.begin()));
-    if (device == devices.end()) devices.push_back(st.st_dev);
-
-    auto layer = std::make_shared<LayerDir>();
-    layer->branch = branch.get();
-    if (branch->spec().mode == BranchMode::kReadWrite && !options.read_only) {
-      fs->upper_ = branch.get();
-      root->upper = layer;
-    } else {
-      root->lowers.push_back(layer);
-    }
-    ACETATE_ASSIGN_OR_RETURN(uint64_t id, LayerId(*branch));
-    fs->layer_ids_.push_back(id);
-    if (fs->root_->ino == 0) fs->root_->ino = fs->UnionIno(*branch, st.st_ino);
-  }
+  ACETATE_RETURN_IF_ERROR(fs->HoldOwnMountpoint());
   fs->root_->type = S_IFDIR;
-  fs->root_->dir = std::move(root);
-  if (fs->upper_ != nullptr) {
-    fs->workdir_fd_ = std::move(workdir_fd);
-    struct statfs upper_fs;
-    fs->upper_tells_holes_ = fstatfs(fs->upper_->root_fd(), &upper_fs) == 0 && LazyFile::TellsHoles(upper_fs.f_type);
-    ACETATE_ASSIGN_OR_RETURN(fs->work_, WorkDir::Open(fs->upper_, fs->workdir_fd_.get()));
-    fs->work_layer_ = std::make_shared<LayerDir>();
-    fs->work_layer_->branch = fs->upper_;
-    ACETATE_ASSIGN_OR_RETURN(UniqueFd work, fs->upper_->Open(fs->work_->fd(), ".", O_PATH | O_DIRECTORY, 0));
-    fs->work_layer_->pinned = std::make_shared<const UniqueFd>(std::move(work));
-    if (options.index) {
-      ACETATE_ASSIGN_OR_RETURN(fs->index_, LinkIndex::Open(fs->upper_, &fs->xattrs_, fs->workdir_fd_.get()));
+  fs->root_->dir = std::make_unique<Directory>();
+  for (NewBranch& added : branches) {
+    BranchSet::Member member;
+    member.branch = std::move(added.branch);
+    ACETATE_ASSIGN_OR_RETURN(member.own_mountpoint, fs->OwnMountpointIn(*member.branch));
+    if (added.workdir_fd.valid() && !options.read_only) {
+      ACETATE_ASSIGN_OR_RETURN(member.writable, WritableBranch::Open(member.branch.get(), std::move(added.workdir_fd),
+                                                                     &fs->xattrs_, options));
     }
-    fs->whiteouts_ =
-        std::make_unique<WhiteoutWriter>(fs->upper_, &fs->xattrs_, fs->work_->fd(), options.write_whiteouts);
+    const BranchId id = member.branch->id();
+    ACETATE_RETURN_IF_ERROR(fs->branches_.Insert(fs->branches_.order().size(), std::move(member)));
+    fs->root_->dir->layers.push_back(fs->RootLayer(id));
   }
+  const Branch& top = fs->branches_.branch(fs->branches_.order().front());
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, top.Stat(top.root_fd(), ""));
+  fs->root_->ino = fs->branches_.UnionIno(top.id(), st.st_ino);
   return fs;
 }
 
-uint64_t UnionFs::UnionIno(const Branch& branch, uint64_t ino) const {
-  uint64_t device = device_of_[static_cast<size_t>(branch.index())];
-  return device == 0 ? ino : ino ^ (device << 48);
+LayerDirRef UnionFs::RootLayer(BranchId branch) const {
+  auto layer = std::make_shared<LayerDir>();
+  layer->branch = &branches_.branch(branch);
+  return layer;
 }
 
 ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
@@ -135,11 +114,10 @@ ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
 }
 
 ErrnoOr<UnionFs::Location> UnionFs::Locate(const Dentry& dentry) {
-  const Directory& dir = *dentry.parent->dir;
-  LayerDir* layer = dentry.in_upper ? dir.upper.get() : dir.lowers[dentry.lowers.front()].get();
+  const LayerDirRef layer = dentry.parent->dir->In(dentry.home());
   if (dentry.type == DT_DIR && IsOwnMountpoint(*layer, dentry.name))
     return Location{layer->branch, own_mountpoint_, ""};
-  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer));
+  ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer.get()));
   return Location{layer->branch, std::move(fd), dentry.name};
 }
 
@@ -150,9 +128,11 @@ ErrnoOr<UnionFs::Location> UnionFs::Locate(const Inode* inode) {
     return Location{top->branch, std::move(fd), ""};
   }
   if (const Dentry* dentry = NameIn(inode)) return Locate(*dentry);
-  if (inode->links != nullptr && inode->links->indexed)
-    return Location{upper_, index_->fd(), LinkIndex::NameOf(inode->links->origin)};
-  if (inode->orphan_fd != nullptr) return Location{upper_, inode->orphan_fd, ""};
+  if (inode->links != nullptr && inode->links->indexed) {
+    const WritableBranch& home = *HomeOf(inode);
+    return Location{home.branch, home.index->fd(), LinkIndex::NameOf(inode->links->origin)};
+  }
+  if (inode->orphan_fd != nullptr) return Location{&branches_.branch(inode->home), inode->orphan_fd, ""};
   if (inode->orphan_dir == nullptr) return Errno(ESTALE);
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(inode->orphan_dir.get()));
   return Location{inode->orphan_dir->branch, std::move(fd), inode->orphan_name};
@@ -170,41 +150,31 @@ Errno UnionFs::ListLocked(Inode* inode) {
   Directory& dir = *inode->dir;
   if (dir.listed) return kOk;
   std::vector<LayerListing> listings;
-  std::vector<const Branch*> branch_of;  // by lower position
-  auto read = [&](LayerDir* layer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> ErrnoOr<LayerListing> {
-    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer));
-    return WithSpareFds([&] { return ReadLayer(*layer->branch, xattrs_, fd->get()); });
-  };
-  if (dir.upper != nullptr) {
-    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir.upper.get()));
-    dir.impure = OverlayXattr::Get(*upper_, fd->get(), "", xattrs_.impure()).ok();
-    ACETATE_ASSIGN_OR_RETURN(LayerListing listing, read(dir.upper.get()));
-    listing.upper = true;
-    listings.push_back(std::move(listing));
-  }
-  for (size_t i = 0; i < dir.lowers.size(); ++i) {
-    ACETATE_ASSIGN_OR_RETURN(LayerListing listing, read(dir.lowers[i].get()));
-    listing.lower = static_cast<uint16_t>(i);
-    listings.push_back(std::move(listing));
+  listings.reserve(dir.layers.size());
+  for (const LayerDirRef& layer : dir.layers) {
+    ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer.get()));
+    if (branches_.writable(layer->branch->id()) != nullptr) {
+      layer->impure = OverlayXattr::Get(*layer->branch, fd->get(), "", xattrs_.impure()).ok();
+    }
+    ErrnoOr<LayerListing> listing = WithSpareFds([&] { return ReadLayer(*layer->branch, xattrs_, fd->get()); });
+    if (!listing.ok()) return listing.error();
+    listings.push_back(*std::move(listing));
   }
   std::vector<MergedEntry> merged = MergeDir(listings);
   dir.entries.reserve(merged.size());
   dir.order.reserve(merged.size());
   for (MergedEntry& entry : merged) {
+    if (entry.whiteout() && !MattersLocked(*dir.layers[entry.end]->branch)) continue;
     Dentry* dentry = AddDentry(inode, std::move(entry.name));
-    dentry->below = entry.below;
-    dentry->type = entry.type;
-    dentry->whiteout = entry.whiteout;
-    if (entry.whiteout) continue;
-    dentry->in_upper = entry.in_upper;
-    dentry->ino_settled = !entry.in_upper;
-    dentry->lowers.assign(entry.lowers.begin(), entry.lowers.end());
-    const Branch* branch = entry.in_upper ? upper_ : dir.lowers[entry.lowers.front()]->branch;
-    dentry->ino = UnionIno(*branch, entry.ino);
-    ShowDentry(dentry);
+    ApplyLocked(dir, entry, dentry);
+    if (!dentry->hidden()) ShowDentry(dentry);
   }
   dir.listed = true;
   return kOk;
+}
+
+bool UnionFs::MattersLocked(const Branch& hider) const {
+  return !branches_.writables().empty() && !branches_.Above(branches_.writables().back(), hider.id());
 }
 
 Dentry* UnionFs::Find(const Inode* dir, absl::string_view name) const {
@@ -215,7 +185,7 @@ Dentry* UnionFs::Find(const Inode* dir, absl::string_view name) const {
 ErrnoOr<Dentry*> UnionFs::FindShown(const Inode* dir, const std::string& name) const {
   if (name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
   Dentry* dentry = Find(dir, name);
-  if (dentry == nullptr || dentry->whiteout) return Errno(ENOENT);
+  if (dentry == nullptr || dentry->hidden()) return Errno(ENOENT);
   return dentry;
 }
 
@@ -229,7 +199,6 @@ Dentry* UnionFs::AddDentry(Inode* dir, std::string name) {
 
 void UnionFs::ShowDentry(Dentry* dentry) {
   Directory& dir = *dentry->parent->dir;
-  dentry->whiteout = false;
   dentry->cookie = dir.next_cookie++;
   dir.order.emplace_back(dentry->cookie, dentry);
   ++dir.shown;
@@ -250,12 +219,18 @@ void UnionFs::HideDentry(Dentry* dentry) {
   }
 }
 
-void UnionFs::DropDentry(Dentry* dentry, bool whiteout) {
+void UnionFs::DropDentry(Dentry* dentry, BranchId hider) {
   HideDentry(dentry);
-  dentry->in_upper = false;
-  dentry->lowers.clear();
-  dentry->whiteout = whiteout;
-  if (!whiteout) dentry->parent->dir->entries.erase(dentry->name);
+  dentry->layers.clear();
+  if (hider != kNoBranch) {
+    dentry->end = hider;
+    dentry->below = true;
+  } else if (dentry->end == kNoBranch || !MattersLocked(branches_.branch(dentry->end))) {
+    dentry->parent->dir->entries.erase(dentry->name);
+  } else {
+    // A whiteout that was further down, or beside the object, hides the name now.
+    RefreshLocked(dentry);
+  }
 }
 
 void UnionFs::BindTo(Dentry* dentry, Inode* inode) {
@@ -288,8 +263,9 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
     ACETATE_RETURN_IF_ERROR(SettleInoLocked(dentry));
   }
   std::unique_ptr<LowerLinks> links;
+  BranchId home = dentry->home();
   if (!S_ISDIR(st->st_mode)) {
-    ACETATE_ASSIGN_OR_RETURN(Inode * known, FindLinkedLocked(*dentry, where, *st, &links));
+    ACETATE_ASSIGN_OR_RETURN(Inode * known, FindLinkedLocked(*dentry, where, *st, &links, &home));
     if (known != nullptr) {
       ACETATE_ASSIGN_OR_RETURN(*st, AttrLocked(known));
       BindTo(dentry, known);
@@ -299,24 +275,24 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   auto inode = std::make_unique<Inode>();
   inode->type = st->st_mode & S_IFMT;
   inode->ino = dentry->ino;
-  inode->upper = dentry->in_upper;
+  inode->home = home;
   const bool indexed = links != nullptr && links->indexed;
   EnterLinksLocked(inode.get(), std::move(links));
-  if (indexed && !dentry->in_upper) {
+  WritableBranch* writable = HomeOf(inode.get());
+  if (home != dentry->home()) {
     // The object is the copy in the index.
-    inode->upper = true;
-    inode->own_ino = false;
-    ACETATE_ASSIGN_OR_RETURN(*st, upper_->Stat(index_->fd()->get(), LinkIndex::NameOf(inode->links->origin).c_str()));
+    ACETATE_ASSIGN_OR_RETURN(
+        *st, writable->branch->Stat(writable->index->fd()->get(), LinkIndex::NameOf(inode->links->origin).c_str()));
   }
-  inode->own_ino = !dentry->in_upper || dentry->ino == UnionIno(*upper_, st->st_ino);
+  inode->own_ino = writable == nullptr || dentry->ino == branches_.UnionIno(home, st->st_ino);
   if (S_ISDIR(st->st_mode)) {
     inode->dir = std::make_unique<Directory>();
-    inode->dir->upper = std::move(stack.upper);
-    inode->dir->lowers = std::move(stack.lowers);
-    inode->dir->redirect = std::move(stack.redirect);
-  } else if (inode->upper && (st->st_nlink > 1 || indexed)) {
-    inode->upper_ino = st->st_ino;
-    linked_[st->st_ino] = inode.get();
+    inode->home = kNoBranch;
+    inode->dir->layers = std::move(stack.layers);
+    inode->dir->floor = stack.floor;
+  } else if (writable != nullptr && (st->st_nlink > 1 || indexed)) {
+    inode->linked_ino = st->st_ino;
+    writable->linked[st->st_ino] = inode.get();
   }
   BindTo(dentry, inode.get());
   stats_->Set(Gauge::kKnownInodes, ++known_);

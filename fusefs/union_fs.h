@@ -8,7 +8,6 @@
 // file contents are read, written or copied up.
 #pragma once
 
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -26,58 +25,30 @@
 #include "common/errno_or.h"
 #include "common/mutex.h"
 #include "fusefs/branch.h"
+#include "fusefs/branch_set.h"
 #include "fusefs/identity.h"
 #include "fusefs/inode.h"
-#include "fusefs/link_index.h"
 #include "fusefs/options.h"
-#include "fusefs/origin.h"
 #include "fusefs/overlay_xattr.h"
 #include "fusefs/rename_plan.h"
 #include "fusefs/stats.h"
+#include "fusefs/union_values.h"
 #include "fusefs/whiteout.h"
-#include "fusefs/work_dir.h"
+#include "fusefs/writable_branch.h"
 
 namespace acetate::fusefs {
 
-using NodeId = uint64_t;
-inline constexpr NodeId kRootId = 1;
-
-// What a lookup or a creation tells the kernel. It counts as one lookup of `node`.
-struct Entry {
-  NodeId node = 0;
-  struct stat attr = {};
-};
-
-// Which attributes SetAttr changes; those that are not set stay.
-struct AttrChange {
-  bool set_mode = false, set_uid = false, set_gid = false, set_size = false, set_times = false;
-  bool kill_suid = false;  // the change of size clears setuid bits, as a write by this caller does
-  mode_t mode = 0;
-  uid_t uid = 0;
-  gid_t gid = 0;
-  off_t size = 0;
-  struct timespec times[2] = {};  // UTIME_NOW and UTIME_OMIT as in utimensat
-};
-
-struct Written {
-  size_t size = 0;
-  bool mode_changed = false;  // setuid or setgid bits went, which the kernel does not know
-};
-
-// Takes the entries of a listing until it has no room.
-class DirSink {
- public:
-  virtual ~DirSink() = default;
-  virtual bool Fits(absl::string_view name) = 0;
-  // `next` is the offset at which a later listing goes on; `entry` is null where only the name is told.
-  virtual void Add(const std::string& name, uint64_t next, uint64_t ino, mode_t type, const Entry* entry) = 0;
-};
-
 class UnionFs {
  public:
-  // `branches` top first; `workdir_fd` is invalid when none is writable. `stats` outlives the union.
-  static ErrnoOr<std::unique_ptr<UnionFs>> Create(const Options& options, std::vector<std::unique_ptr<Branch>> branches,
-                                                  UniqueFd workdir_fd, const Identity& identity, Stats* stats);
+  // A branch to begin with; its id is its position. Without a work directory it is read-only, whatever its mode.
+  struct NewBranch {
+    std::unique_ptr<Branch> branch;
+    UniqueFd workdir_fd;
+  };
+
+  // `branches` top first. `stats` outlives the union.
+  static ErrnoOr<std::unique_ptr<UnionFs>> Create(const Options& options, std::vector<NewBranch> branches,
+                                                  const Identity& identity, Stats* stats);
   ~UnionFs();
 
   // ops_lookup.cc
@@ -136,17 +107,16 @@ class UnionFs {
   // Contents up to any size.
   static constexpr off_t kWhole = -1;
 
-  // The layers that make up a directory, and what its upper part says of the lower ones.
+  // The layers that make up a directory, as Directory has them.
   struct LayerStack {
-    LayerDirRef upper;
-    std::vector<LayerDirRef> lowers;
-    std::unique_ptr<Redirect> redirect;
+    std::vector<LayerDirRef> layers;
+    BranchId floor = kNoBranch;
   };
 
   // The way down the layers after an object.
   struct Trail {
     const Directory* parent = nullptr;  // of the name, while it is gone by name
-    int branch = 0;                     // the layer last looked at
+    size_t position = 0;                // of the layer last looked at
     Redirect where;                     // what to look for in the layers below it
     bool redirected = false;
     bool ended = false;  // something hides what may be further down
@@ -159,8 +129,7 @@ class UnionFs {
     Held held = Held::kNothing;
   };
 
-  UnionFs(const Options& options, std::vector<std::unique_ptr<Branch>> branches, const Identity& identity,
-          Stats* stats);
+  UnionFs(const Options& options, const Identity& identity, Stats* stats);
 
   // -- union_fs.cc
   Inode* Get(NodeId node) { return node == kRootId ? root_.get() : reinterpret_cast<Inode*>(node); }
@@ -168,9 +137,12 @@ class UnionFs {
   // The directory `node`, listed; ENOTDIR for others, ENOENT for one that was removed.
   ErrnoOr<Inode*> ListedDirLocked(NodeId node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno ListLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The entry of a listed directory, whiteouts included; null when there is none.
+  LayerDirRef RootLayer(BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether a name that is hidden by that branch's whiteout is to be remembered: something may be written below it.
+  bool MattersLocked(const Branch& hider) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The entry of a listed directory, hidden names included; null when there is none.
   Dentry* Find(const Inode* dir, absl::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The object shown under the name: ENOENT for none and for whiteouts, ENAMETOOLONG.
+  // The object shown under the name: ENOENT for none and for hidden ones, ENAMETOOLONG.
   ErrnoOr<Dentry*> FindShown(const Inode* dir, const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<FdRef> DirFd(LayerDir* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<Location> Locate(const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -188,28 +160,30 @@ class UnionFs {
   Dentry* AddDentry(Inode* dir, std::string name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ShowDentry(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void HideDentry(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The name holds nothing in the upper branch any more, or a whiteout.
-  void DropDentry(Dentry* dentry, bool whiteout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  uint64_t UnionIno(const Branch& branch, uint64_t ino) const;
-  bool writable() const { return work_ != nullptr; }
-
-  bool IsLast(const Branch& branch) const { return &branch == branches_.back().get(); }
+  // Nothing is shown under the name any more; a whiteout was put in the branch `hider`, or none was needed.
+  void DropDentry(Dentry* dentry, BranchId hider) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The branch that a non-directory's object is in; null when that is read-only.
+  WritableBranch* HomeOf(const Inode* inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return branches_.writable(inode->home);
+  }
+  bool IsLast(const Branch& branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return branches_.IsLast(branch.id()); }
 
   // -- layers_below.cc
-  LayerDirRef ChildLayer(const LayerDirRef& in, const std::string& name) const;
+  LayerDirRef ChildLayer(const LayerDirRef& in, const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   LayerDirRef StartBelow(const Trail& trail) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What a directory says of the layers below it. It is `rest` names before the end of the trail's path.
   Errno ReadMarksLocked(LayerDir* dir, size_t rest, bool more_by_name, Trail* trail) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<Below> NextBelowLocked(Trail* trail) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Of a directory. EIO when a layer holds marks that make no sense.
   ErrnoOr<LayerStack> StackOf(const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The names that lead to a directory from the roots of the layers below the upper one.
-  std::vector<std::string> LowerNames(const Inode* dir) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The names that lead to a directory from the roots of the layers below `branch`.
+  std::vector<std::string> NamesBelow(const Inode* dir, BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno WriteRedirectLocked(const std::vector<std::string>& names, const Location& where)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // So that an upper directory keeps its lower part when it gets another name. EXDEV when that cannot be written.
+  // So that a directory keeps its lower part when its topmost layer gets another name. EXDEV when that cannot be
+  // written.
   Errno RedirectDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Finds out whose inode number an object of the upper branch has.
+  // Finds out whose inode number an object of a writable branch has.
   Errno SettleInoLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno TakeInoLocked(const LayerStack& stack, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -223,36 +197,38 @@ class UnionFs {
   // Whether it is partly copied, and how much of the lower file counts then.
   Errno ReadPartialLocked(const Location& where, LowerData* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static Errno ContentsAreLost(const Branch& branch, const std::string& name);
-  // Afterwards a file of the upper branch has its contents there, or as much of them as the limit says.
+  // Afterwards a file of a writable branch has its contents there, or as much of them as the limit says.
   Errno FetchContentsLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The upper file `fd` has its contents now. What counts is the first of the marks.
-  Errno RemoveMetacopyMarks(int fd) const;
+  // The file `fd` has its contents now. What counts is the first of the marks.
+  Errno RemoveMetacopyMarks(const Branch& branch, int fd) const;
   // So that a metadata-only copy keeps its contents when it gets another name.
   Errno RedirectFileLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- hard_links.cc
   // The known inode that a name leads to by hard links, if any; null otherwise, and then `links` is what a new inode is
-  // to know of its other names, if it can have any.
+  // to know of its other names, if it can have any, and `home` the branch of its object.
   ErrnoOr<Inode*> FindLinkedLocked(const Dentry& dentry, const Location& where, const struct stat& st,
-                                   std::unique_ptr<LowerLinks>* links) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+                                   std::unique_ptr<LowerLinks>* links, BranchId* home)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EnterLinksLocked(Inode* inode, std::unique_ptr<LowerLinks> links) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LeaveLinksLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What a copy must carry to be in the index.
-  Errno MarkForIndexLocked(Inode* inode, const struct stat& st, const char* temp, bool contents)
+  Errno MarkForIndexLocked(const WritableBranch& to, Inode* inode, const struct stat& st, const char* temp,
+                           bool contents) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno PublishInIndexLocked(WritableBranch& to, Inode* inode, const std::string& temp)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno PublishInIndexLocked(Inode* inode, const std::string& temp) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Afterwards a name of an indexed object is in the upper branch too.
+  // Afterwards a name of an indexed object is in the object's branch too.
   Errno LinkUpLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether the object is gone with the one name of it that is about to go.
   ErrnoOr<bool> IsLastNameLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // After a name went that was, or was not, in the upper branch.
-  Errno DropLinkLocked(Inode* inode, bool in_upper, bool last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // After a name went that was, or was not, in the object's branch.
+  Errno DropLinkLocked(Inode* inode, bool at_home, bool last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- lazy_copy.cc
   // Whether the contents are written while they are copied in the background. False: they are to be copied at once, or
   // are there.
   ErrnoOr<bool> StartLazyCopyLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno WritePartial(int fd, off_t floor) const;
+  Errno WritePartial(const Branch& branch, int fd, off_t floor) const;
   // True when all of it is copied, and durable.
   ErrnoOr<bool> CopySome(LazyFile* file) const;
   Errno TruncateLazily(NodeId node, LazyFile* file, off_t size);
@@ -262,42 +238,91 @@ class UnionFs {
   void CopyInBackground();
   void EndBackground();
 
+  // -- placing.cc
+  bool several() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return branches_.writables().size() > 1; }
+  // Branches in the order in which they are to be tried.
+  using Places = std::vector<BranchId>;
+  // Whether the directory is in the branch, or can be made there and would be seen.
+  bool Takes(const Inode* dir, BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether an object that is put into the branch under that name would be what the union shows.
+  bool WouldShow(const Dentry* dentry, BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // For an object that is to get a name that shows nothing yet; `dentry` may be null.
+  Places PlacesForNewLocked(Inode* dir, const Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // For a copy of an object of `source`, or a whiteout over it, in `dir`.
+  Places PlacesAboveLocked(const Inode* dir, BranchId source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Places PlacesForCopyLocked(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Runs `attempt(WritableBranch&)` in one after the other until one is not full. EROFS without any.
+  template <typename Attempt>
+  Errno InFirstWithRoom(const Places& places, const Attempt& attempt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The union shows the times of the directory's topmost layer, whichever was changed.
+  void TouchTopLocked(Inode* dir, BranchId changed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // -- copy_up.cc
-  // After these the object is in the upper branch. Contents may be copied without the lock, so whatever the caller knew
-  // of other objects must be looked at again. EROFS without a writable branch.
+  // After these the object is in a writable branch. Contents may be copied without the lock, so whatever the caller
+  // knew of other objects must be looked at again. EROFS without a branch that can take it.
   // With what can be changed without its contents: a directory, a file's attributes.
   Errno CopyUpLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyUpDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // With its contents, or as much of them as the limit says.
   Errno CopyUpContentsLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyUpFileLocked(Inode* inode, bool contents, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Writes what the copy needs to keep the number of `st`, in the copy and in the directory that it will be in.
-  Errno KeepInoLocked(Inode* inode, const Location& from, const struct stat& st, const char* temp)
+  // Afterwards the directory, and those above it, are in that branch, which Takes() it.
+  Errno MakeDirInLocked(WritableBranch& to, Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The directory's layer in that branch, made when it is not there.
+  ErrnoOr<FdRef> DirFdIn(WritableBranch& to, Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents, off_t size_limit)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Of a file that is not in the upper branch.
+  // Makes what is to be a copy of `st`, empty, in the work directory.
+  ErrnoOr<UniqueFd> MakeTempLocked(WritableBranch& to, const std::string& temp, const Location& from,
+                                   const struct stat& st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Writes what the copy needs to keep the number of `st`, in the copy and in the directory that it will be in.
+  Errno KeepInoLocked(WritableBranch& to, Inode* inode, const Location& from, const struct stat& st, const char* temp)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of a file that is in a read-only branch.
   LowerData PlaceOfLowerLocked(const Inode* inode, off_t size) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno MarkImpureLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MarkImpureLocked(WritableBranch& branch, Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Copies `size` bytes of a file's contents and makes them durable. The lock is released meanwhile, and `copying` set.
   Errno CopyContentsLocked(Inode* inode, int from, int to, off_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Makes a change in an upper directory, by `change(dirfd)`, that the union does not show: nor do its times.
+  // Makes a change in a writable directory, by `change(dirfd)`, that the union does not show: nor do its times.
   template <typename Change>
   Errno KeepingTimesLocked(LayerDir* dir, const Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyUpOneDirLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyUpOneDirLocked(WritableBranch& to, Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `data`: the fd of the copied contents; null for a metadata-only copy.
-  Errno PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyMetadata(const Location& from, const struct stat& st, int to_dirfd, const char* to_name);
-  Errno CopyXattrs(const Location& from, int to_dirfd, const char* to_name);
+  Errno PublishCopyLocked(WritableBranch& to, Inode* inode, const std::string& temp, UniqueFd* data)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyMetadata(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp);
+  Errno CopyXattrs(const WritableBranch& to, const Location& from, const char* temp);
+
+  // -- moving.cc
+  // Moves a file of a full branch to another one that has room. `full`, the error that was met, when none has.
+  Errno MoveToRoomLocked(Inode* inode, Errno full) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A copy `temp` of the work directory in `to` takes the place of the file in `from`.
+  Errno ReplaceInBranchLocked(WritableBranch& from, WritableBranch& to, const std::string& temp, Dentry* dentry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // EXDEV for a file with several names.
+  Errno MoveFileLocked(WritableBranch& to, Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Copies what the union shows of the contents. The lock is released meanwhile.
+  Errno CopyShownLocked(Inode* inode, int to, off_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Places PlacesForMoveLocked(const Inode* inode, uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- ops_create.cc
-  // Makes an object called `name` in the directory by `make(dirfd, name, umask)`, over a whiteout or not, and enters
-  // it. `heir`: who makes it, where it takes over what the directory hands down; null for another name of an object.
+  // Makes an object called `name` in the directory, in the first of `places` that has room, by `make(branch, dirfd,
+  // name, umask)`, over a whiteout or not, and enters it. `heir`: who makes it, where it takes over what the directory
+  // hands down; null for another name of an object.
   template <typename Make>
   ErrnoOr<Dentry*> CreateLocked(Inode* dir, const std::string& name, bool is_dir, const Caller* heir, const Make& make)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  template <typename Make>
+  Errno CreateInLocked(WritableBranch& branch, Inode* dir, const std::string& name, bool is_dir, const Caller* heir,
+                       const Make& make) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Over a whiteout of that branch.
+  template <typename Make>
+  Errno CreateOverWhiteoutLocked(WritableBranch& branch, int dirfd, const char* name, bool is_dir, const Caller* heir,
+                                 const std::string& acl, const Make& make) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes it as `temp` of the work directory, by way of a directory that hands the ACL down as the filesystem does.
   template <typename Make>
-  Errno MakeUnderAclLocked(const std::string& acl, const std::string& temp, const Make& make)
+  Errno MakeUnderAclLocked(WritableBranch& branch, const std::string& acl, const std::string& temp, const Make& make)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The name now leads to an object in `place` that was made there.
+  Dentry* CreatedLocked(Inode* dir, const std::string& name, BranchId place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<Entry> EnterLocked(Dentry* dentry, mode_t type) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- ops_remove.cc
@@ -306,26 +331,45 @@ class UnionFs {
   void HoldByFdLocked(Inode* inode, UniqueFd fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets go of what KeepOrphanLocked kept.
   void ReleaseOrphanLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ForgetNameLocked(Dentry* dentry, bool whiteout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ForgetNameLocked(Dentry* dentry, BranchId hider) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CheckEmptyLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno RemoveDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Puts a whiteout where the upper branch holds a non-directory.
-  Errno ReplaceByWhiteoutLocked(int dirfd, const char* name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Hides a name of a read-only branch by a whiteout in a branch above it, which is returned.
+  ErrnoOr<BranchId> HideLowerLocked(const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno RemoveOwnDirLocked(WritableBranch& branch, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Puts a whiteout where the branch holds a non-directory.
+  Errno ReplaceByWhiteoutLocked(WritableBranch& branch, int dirfd, const char* name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- ops_rename.cc
-  Errno ExecuteRenameLocked(const RenamePlan& plan, Dentry* source, Inode* new_dir, Dentry* target,
-                            const std::string& new_name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What PlanRename is to know of a name when the rename is done in that branch.
+  RenameSide SideOf(const Dentry* dentry, BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The branch in which both names can change at once. EXDEV without one.
+  ErrnoOr<WritableBranch*> PlaceForRename(const Dentry* source, const Inode* new_dir, const Dentry* target,
+                                          bool exchange) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Copies the object to the branch, if it is not there.
+  Errno BringToLocked(WritableBranch& branch, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno ExecuteRenameLocked(WritableBranch& branch, const RenamePlan& plan, Dentry* source, Inode* new_dir,
+                            Dentry* target, const std::string& new_name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What was replaced in a writable branch below is hidden: it goes, so that neither its space nor its link stays.
+  void RemoveHiddenLocked(const WritableBranch& branch, const Dentry& target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Enters in memory what the rename did on disk.
-  void TransferLocked(Dentry* source, Inode* new_dir, Dentry* target, const std::string& new_name,
-                      bool whiteout_at_source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void SwapLocked(Dentry* a, Dentry* b) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void MoveLayerDirLocked(Inode* inode, Inode* new_dir, const std::string& new_name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TransferLocked(const WritableBranch& branch, Dentry* source, Inode* new_dir, Dentry* target,
+                      const std::string& new_name, bool whiteout_at_source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SwapLocked(const WritableBranch& branch, Dentry* a, Dentry* b) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MoveLayerDirLocked(Inode* inode, const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What the object must carry so that lower layers still have their part in it under another name.
-  Errno KeepLowerPartLocked(Dentry* dentry, bool redirect, Inode* new_dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno ClearForReplacementLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno MakeOpaqueLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno MoveLocked(int old_fd, const char* old_name, int new_fd, const char* new_name, bool leave_whiteout, bool is_dir)
+  Errno KeepLowerPartLocked(WritableBranch& branch, Dentry* dentry, bool redirect, Inode* new_dir)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno ClearForReplacementLocked(WritableBranch& branch, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MakeOpaqueLocked(WritableBranch& branch, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MoveNameLocked(WritableBranch& branch, int old_fd, const char* old_name, int new_fd, const char* new_name,
+                       bool leave_whiteout, bool is_dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- relist.cc
+  // What the directory's layers hold under a name now.
+  ErrnoOr<MergedEntry> ReadNameLocked(const Directory& dir, const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ApplyLocked(const Directory& dir, const MergedEntry& entry, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // After a change of what a branch holds under the name: `below` and `end` by what is there.
+  void RefreshLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- ops_data.cc
   ErrnoOr<FdRef> DataFdLocked(Inode* inode, bool write) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -341,59 +385,52 @@ class UnionFs {
   ErrnoOr<Source> SourceOf(NodeId node);
   // What to write contents to. The file is copied up when it is not; all of it when it is to be `whole`.
   struct Target {
+    const Branch* branch = nullptr;
     FdRef fd;
     std::shared_ptr<LazyFile> lazy;  // then it is written through this, and `fd` is null
     int raw() const { return lazy != nullptr ? lazy->upper_fd() : fd->get(); }
   };
   ErrnoOr<Target> TargetOf(NodeId node, off_t size_limit, bool whole);
+  // Runs `change(target)`, again in a branch with room when the file's own is full.
+  template <typename Change>
+  Errno ChangeContents(NodeId node, off_t size_limit, bool whole, const Change& change);
   // Runs `open` again with fewer cached fds when the process has run out of them.
   template <typename Open>
   auto WithSpareFds(const Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- own_mountpoint.cc
-  // Finds out whether the mountpoint lies inside a branch, before anything is mounted there.
-  Errno FindOwnMountpoint();
+  // Holds the directory that the mount will cover, before it does.
+  Errno HoldOwnMountpoint();
+  // Where it lies in a branch, as BranchSet::Member has it.
+  ErrnoOr<std::vector<std::string>> OwnMountpointIn(const Branch& branch) const;
   // Whether `name` in `dir` is the directory that our own mount covers. Nothing may look at it by name: the kernel
   // would ask us, who are waiting for the answer.
-  bool IsOwnMountpoint(const LayerDir& dir, absl::string_view name) const;
+  bool IsOwnMountpoint(const LayerDir& dir, absl::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Fixed after construction.
   const Options options_;
-  const std::vector<std::unique_ptr<Branch>> branches_;  // top first
   const Identity identity_;
   const OverlayXattr xattrs_;
   Stats* const stats_;
-  std::vector<uint64_t> device_of_;  // by branch: which of the different filesystems it is on, counted from 0
-  std::vector<uint64_t> layer_ids_;  // by branch: origin.h
-  const Branch* upper_ = nullptr;
-  // The directory that the mount covers, and by branch its path in it, from the last name to the first; empty where it
-  // is not inside the branch.
-  FdRef own_mountpoint_;
-  std::vector<std::vector<std::string>> own_mountpoint_paths_;
-  UniqueFd workdir_fd_;
-  std::unique_ptr<WorkDir> work_;  // null: nothing is writable
+  FdRef own_mountpoint_;  // the directory that the mount covers
+  const size_t max_orphan_fds_;
 
   Mutex mu_;
+  BranchSet branches_ ABSL_GUARDED_BY(mu_);
   CondVar copied_ ABSL_GUARDED_BY(mu_);
   FdCache dir_fds_ ABSL_GUARDED_BY(mu_);
   FdCache data_fds_ ABSL_GUARDED_BY(mu_);
-  std::unique_ptr<LinkIndex> index_ ABSL_GUARDED_BY(mu_);  // null: there is none
-  std::unique_ptr<WhiteoutWriter> whiteouts_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<Inode> root_;
-  // Upper objects with several names, by the branch's inode number.
-  absl::flat_hash_map<ino_t, Inode*> linked_ ABSL_GUARDED_BY(mu_);
-  absl::flat_hash_map<LowerKey, Inode*> lower_linked_ ABSL_GUARDED_BY(mu_);  // lower ones
+  absl::flat_hash_map<LowerKey, Inode*> lower_linked_ ABSL_GUARDED_BY(mu_);  // of read-only branches
   // Inodes in use that have no name in any listed directory.
   absl::flat_hash_set<Inode*> orphans_ ABSL_GUARDED_BY(mu_);
-  const size_t max_orphan_fds_;
   size_t orphan_fds_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t created_ ABSL_GUARDED_BY(mu_) = 0;  // new objects, for the policy that goes round
   // Files that are copied in the background, the one at work first.
   std::deque<Inode*> lazy_ ABSL_GUARDED_BY(mu_);
   CondVar lazy_work_ ABSL_GUARDED_BY(mu_);
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
   std::thread copier_;
-  bool upper_tells_holes_ = false;               // fixed after construction
-  LayerDirRef work_layer_ ABSL_GUARDED_BY(mu_);  // the work directory, for parked orphans
   int64_t known_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

@@ -67,24 +67,24 @@ void UnionFsTest::PutWhiteout(const std::string& path) {
 }
 
 void UnionFsTest::Start(bool writable) {
-  std::vector<std::unique_ptr<Branch>> branches;
+  std::vector<UnionFs::NewBranch> branches;
   auto add = [&](const std::string& name, BranchMode mode) {
     BranchSpec spec;
     spec.path = temp_ / name;
     spec.mode = mode;
     ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, spec.path.c_str(), O_PATH | O_DIRECTORY);
-    auto branch = std::make_unique<FailingBranch>(spec, static_cast<int>(branches.size()), *std::move(fd));
-    if (mode == BranchMode::kReadWrite) upper_branch_ = branch.get();
-    branches.push_back(std::move(branch));
+    auto branch = std::make_unique<FailingBranch>(spec, static_cast<BranchId>(branches.size()), *std::move(fd));
+    UniqueFd work;
+    if (mode == BranchMode::kReadWrite) {
+      upper_branch_ = branch.get();
+      work = *sys::OpenAt(AT_FDCWD, (temp_ / "work").c_str(), O_RDONLY | O_DIRECTORY);
+    }
+    branches.push_back({std::move(branch), std::move(work)});
   };
-  UniqueFd work;
-  if (writable) {
-    add("upper", BranchMode::kReadWrite);
-    work = *sys::OpenAt(AT_FDCWD, (temp_ / "work").c_str(), O_RDONLY | O_DIRECTORY);
-  }
+  if (writable) add("upper", BranchMode::kReadWrite);
   add("lower", BranchMode::kReadOnly);
   add("bottom", BranchMode::kReadOnly);
-  auto fs = UnionFs::Create(options_, std::move(branches), std::move(work), Identity::OfProcess(), &stats_);
+  auto fs = UnionFs::Create(options_, std::move(branches), Identity::OfProcess(), &stats_);
   ASSERT_TRUE(fs.ok()) << fs.error().value();
   fs_ = *std::move(fs);
 }

@@ -22,6 +22,8 @@ absl::string_view DotWhHidden(absl::string_view name) {
   return IsDotWhName(name) ? "" : name;
 }
 
+std::string DotWhName(absl::string_view name) { return absl::StrCat(kDotWhPrefix, name); }
+
 bool IsWhiteoutDevice(mode_t mode, dev_t device) { return S_ISCHR(mode) && device == makedev(0, 0); }
 
 ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
@@ -49,23 +51,38 @@ ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs
   return listing;
 }
 
-ErrnoOr<Held> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name) {
+ErrnoOr<LayerListing> ReadLayerName(const Branch& branch, const OverlayXattr& xattrs, int dirfd,
+                                    const std::string& name) {
   const bool dot_wh = branch.spec().format == WhiteoutFormat::kDotWh;
-  const Held hidden = branch.spec().count_whiteouts ? Held::kWhiteout : Held::kNothing;
-  if (dot_wh && IsDotWhName(name)) return Held::kNothing;
+  LayerListing listing;
+  listing.count_whiteouts = branch.spec().count_whiteouts;
+  if (dot_wh && IsDotWhName(name)) return listing;
   ErrnoOr<struct stat> st = branch.Stat(dirfd, name.c_str());
-  if (st.error() == ENOENT) {
-    const bool marked = dot_wh && branch.Stat(dirfd, absl::StrCat(kDotWhPrefix, name).c_str()).ok();
-    return marked ? hidden : Held::kNothing;
+  if (!st.ok() && !(st.error() == ENOENT)) return st.error();
+  if (st.ok()) {
+    const bool whiteout =
+        IsWhiteoutDevice(st->st_mode, st->st_rdev) ||
+        (S_ISREG(st->st_mode) && st->st_size == 0 && xattrs.IsXattrWhiteout(branch, dirfd, name.c_str()) &&
+         xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts);
+    listing.entries.push_back({name, st->st_ino, static_cast<unsigned char>(IFTODT(st->st_mode)), whiteout});
   }
-  if (!st.ok()) return st.error();
-  if (S_ISDIR(st->st_mode)) return Held::kDirectory;
-  if (IsWhiteoutDevice(st->st_mode, st->st_rdev)) return hidden;
-  if (S_ISREG(st->st_mode) && st->st_size == 0 && xattrs.IsXattrWhiteout(branch, dirfd, name.c_str()) &&
-      xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts) {
-    return hidden;
+  if (dot_wh && branch.Stat(dirfd, DotWhName(name).c_str()).ok()) listing.entries.push_back({name, 0, DT_REG, true});
+  return listing;
+}
+
+ErrnoOr<Probe> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name) {
+  ACETATE_ASSIGN_OR_RETURN(LayerListing listing, ReadLayerName(branch, xattrs, dirfd, name));
+  Probe probe;
+  for (const LayerEntry& entry : listing.entries) {
+    if (!entry.whiteout) {
+      probe.held = entry.type == DT_DIR ? Held::kDirectory : Held::kOther;
+    } else if (listing.count_whiteouts) {
+      // An object comes before the whiteout beside it.
+      probe.ends = true;
+      if (probe.held == Held::kNothing) probe.held = Held::kWhiteout;
+    }
   }
-  return Held::kOther;
+  return probe;
 }
 
 bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
@@ -73,15 +90,24 @@ bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
   return branch.spec().format == WhiteoutFormat::kDotWh && branch.Stat(dirfd, kDotWhOpaqueName).ok();
 }
 
-WhiteoutWriter::WhiteoutWriter(const Branch* upper, const OverlayXattr* xattrs, int work_fd, WhiteoutEncoding encoding)
-    : upper_(upper), xattrs_(xattrs), work_fd_(work_fd), encoding_(encoding) {}
+WhiteoutWriter::WhiteoutWriter(const Branch* branch, const OverlayXattr* xattrs, int work_fd, WhiteoutEncoding encoding)
+    : branch_(branch),
+      xattrs_(xattrs),
+      work_fd_(work_fd),
+      beside_(branch->spec().format == WhiteoutFormat::kDotWh),
+      encoding_(encoding) {}
 
 Errno WhiteoutWriter::MakeTemplate() {
   if (made_) return kOk;
-  Errno error = upper_->Unlink(work_fd_, kWhiteoutTemplate);
+  Errno error = branch_->Unlink(work_fd_, kWhiteoutTemplate);
   if (!error.ok() && !(error == ENOENT)) return error;
+  if (beside_) {
+    ACETATE_RETURN_IF_ERROR(branch_->MkNod(work_fd_, kWhiteoutTemplate, S_IFREG | 0444, 0));
+    made_ = true;
+    return kOk;
+  }
   if (encoding_ != WhiteoutEncoding::kXattr) {
-    error = upper_->MkNod(work_fd_, kWhiteoutTemplate, S_IFCHR, makedev(0, 0));
+    error = branch_->MkNod(work_fd_, kWhiteoutTemplate, S_IFCHR, makedev(0, 0));
     if (error.ok()) {
       encoding_ = WhiteoutEncoding::kCharDevice;
       made_ = true;
@@ -92,33 +118,53 @@ Errno WhiteoutWriter::MakeTemplate() {
     if (!refused || encoding_ == WhiteoutEncoding::kCharDevice) return error;
     encoding_ = WhiteoutEncoding::kXattr;
   }
-  ACETATE_RETURN_IF_ERROR(upper_->MkNod(work_fd_, kWhiteoutTemplate, S_IFREG | 0644, 0));
-  ACETATE_RETURN_IF_ERROR(upper_->SetXattr(work_fd_, kWhiteoutTemplate, xattrs_->whiteout().c_str(), "y", 1, 0));
+  ACETATE_RETURN_IF_ERROR(branch_->MkNod(work_fd_, kWhiteoutTemplate, S_IFREG | 0644, 0));
+  ACETATE_RETURN_IF_ERROR(branch_->SetXattr(work_fd_, kWhiteoutTemplate, xattrs_->whiteout().c_str(), "y", 1, 0));
   made_ = true;
   return kOk;
 }
 
-Errno WhiteoutWriter::Place(int dirfd, const char* name) {
+Errno WhiteoutWriter::PlaceLink(int dirfd, const char* name) {
   ACETATE_RETURN_IF_ERROR(MakeTemplate());
-  Errno error = upper_->Link(work_fd_, kWhiteoutTemplate, dirfd, name);
+  Errno error = branch_->Link(work_fd_, kWhiteoutTemplate, dirfd, name);
   if (error == EMLINK || error == ENOENT) {
     // The inode has all the links it can have, or somebody cleaned the work directory: start another.
     made_ = false;
     ACETATE_RETURN_IF_ERROR(MakeTemplate());
-    error = upper_->Link(work_fd_, kWhiteoutTemplate, dirfd, name);
+    error = branch_->Link(work_fd_, kWhiteoutTemplate, dirfd, name);
   }
   return error;
 }
 
+Errno WhiteoutWriter::Place(int dirfd, const char* name) {
+  if (!beside_) return PlaceLink(dirfd, name);
+  Errno error = PlaceLink(dirfd, DotWhName(name).c_str());
+  // One that is there already, beside what it also hid from below, serves.
+  return error == EEXIST ? kOk : error;
+}
+
+Errno WhiteoutWriter::RemoveBeside(int dirfd, const char* name) {
+  Errno error = branch_->Unlink(dirfd, DotWhName(name).c_str());
+  return error == ENOENT ? kOk : error;
+}
+
 Errno WhiteoutWriter::PrepareDir(int dirfd) {
+  if (beside_) return kOk;
   ACETATE_RETURN_IF_ERROR(MakeTemplate());
   if (encoding_ != WhiteoutEncoding::kXattr) return kOk;
-  if (xattrs_->GetOpaque(*upper_, dirfd, "") != Opaque::kNo) return kOk;
-  return upper_->SetXattr(dirfd, "", xattrs_->opaque().c_str(), "x", 1, 0);
+  if (xattrs_->GetOpaque(*branch_, dirfd, "") != Opaque::kNo) return kOk;
+  return branch_->SetXattr(dirfd, "", xattrs_->opaque().c_str(), "x", 1, 0);
 }
 
 bool WhiteoutWriter::RenameLeavesWhiteout() {
-  return MakeTemplate().ok() && encoding_ == WhiteoutEncoding::kCharDevice;
+  return !beside_ && MakeTemplate().ok() && encoding_ == WhiteoutEncoding::kCharDevice;
+}
+
+Errno WhiteoutWriter::MakeOpaque(int dirfd, const char* name) {
+  if (!beside_) return branch_->SetXattr(dirfd, name, xattrs_->opaque().c_str(), "y", 1, 0);
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, branch_->Open(dirfd, *name == '\0' ? "." : name, O_PATH | O_DIRECTORY));
+  Errno error = PlaceLink(dir.get(), kDotWhOpaqueName);
+  return error == EEXIST ? kOk : error;
 }
 
 }  // namespace acetate::fusefs

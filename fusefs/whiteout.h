@@ -23,6 +23,10 @@ namespace acetate::fusefs {
 // Fills `entries` and `count_whiteouts`. Thread-safe.
 ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
 
+// The same of a single name, which need not be there. Thread-safe.
+ErrnoOr<LayerListing> ReadLayerName(const Branch& branch, const OverlayXattr& xattrs, int dirfd,
+                                    const std::string& name);
+
 // Of `.wh.` files. What one hides is "" for marks of its directory or of AUFS itself, whose names go on with the
 // prefix.
 bool IsDotWhName(absl::string_view name);
@@ -38,22 +42,37 @@ inline constexpr char kWhiteoutTemplate[] = "whiteout";
 // What one layer holds under a name.
 enum class Held { kNothing, kWhiteout, kDirectory, kOther };
 
+struct Probe {
+  Held held = Held::kNothing;
+  bool ends = false;  // a whiteout beside it hides what is below
+};
+
 // The same for a single name of the layer's directory `dirfd`. Thread-safe.
-ErrnoOr<Held> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name);
+ErrnoOr<Probe> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name);
 
 // Whether the layer's directory hides the directories of its name below.
 bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
 
-// Writes whiteouts to the upper branch. One whiteout is kept in the work directory and hard-linked to where it is
-// wanted, as the kernel does since 5.8: one inode for all, and a single atomic call for each. Guarded by UnionFs's
-// mutex.
+// The file that is the whiteout of `name` in a branch in that format.
+std::string DotWhName(absl::string_view name);
+
+// Writes whiteouts and opaque marks to a writable branch. Where whiteouts take the place of what they hide, one is kept
+// in the work directory and hard-linked to where it is wanted, as the kernel does since 5.8: one inode for all, and a
+// single atomic call for each. Guarded by UnionFs's mutex.
 class WhiteoutWriter {
  public:
-  // `work_fd` is the directory that holds what is being built; it outlives the writer.
-  WhiteoutWriter(const Branch* upper, const OverlayXattr* xattrs, int work_fd, WhiteoutEncoding encoding);
+  // `work_fd` is the directory that holds what is being built; it outlives the writer. `encoding` is for branches whose
+  // format is kOverlay.
+  WhiteoutWriter(const Branch* branch, const OverlayXattr* xattrs, int work_fd, WhiteoutEncoding encoding);
 
-  // Puts a whiteout at `name`, where nothing must be (EEXIST).
+  // Whether a whiteout is a file beside what it hides, so that both can be there.
+  bool beside() const { return beside_; }
+
+  // Puts a whiteout at `name`, where nothing must be (EEXIST); or beside what is there.
   Errno Place(int dirfd, const char* name);
+
+  // Takes a whiteout away that was put beside an object.
+  Errno RemoveBeside(int dirfd, const char* name);
 
   // What the directory needs before an entry of it may be a whiteout of the encoding in use.
   Errno PrepareDir(int dirfd);
@@ -61,13 +80,18 @@ class WhiteoutWriter {
   // Whether renameat2(RENAME_WHITEOUT), which makes a device, leaves a whiteout of the encoding in use.
   bool RenameLeavesWhiteout();
 
+  // Marks the directory `name` of `dirfd`, or `dirfd` itself with "": nothing below shows through.
+  Errno MakeOpaque(int dirfd, const char* name);
+
  private:
   // Makes the whiteout that the others are links to, and with it settles on an encoding.
   Errno MakeTemplate();
+  Errno PlaceLink(int dirfd, const char* name);
 
-  const Branch* const upper_;
+  const Branch* const branch_;
   const OverlayXattr* const xattrs_;
   const int work_fd_;
+  const bool beside_;
   WhiteoutEncoding encoding_;
   bool made_ = false;
 };

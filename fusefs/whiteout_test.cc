@@ -71,6 +71,32 @@ TEST_F(WhiteoutTest, WrittenInEachEncodingTheyAreReadBack) {
   }
 }
 
+TEST_F(WhiteoutTest, WrittenBesideWhatTheyHide) {
+  TempDir work;
+  auto branch = Branch(WhiteoutFormat::kDotWh);
+  ErrnoOr<UniqueFd> work_fd = sys::OpenAt(AT_FDCWD, work.path().c_str(), O_RDONLY | O_DIRECTORY);
+  WhiteoutWriter writer(branch.get(), &xattrs_, work_fd->get(), WhiteoutEncoding::kAuto);
+  EXPECT_TRUE(writer.beside());
+  EXPECT_FALSE(writer.RenameLeavesWhiteout());
+  WriteFile(temp_ / "both", "");
+  for (const char* name : {"both", "alone", "alone"}) ASSERT_TRUE(writer.Place(branch->root_fd(), name).ok()) << name;
+  EXPECT_EQ(ReadFile(temp_ / ".wh.alone"), "");
+  EXPECT_EQ(Read(WhiteoutFormat::kDotWh)["alone"], true);
+  ErrnoOr<LayerListing> both = ReadLayerName(*branch, xattrs_, branch->root_fd(), "both");
+  ASSERT_TRUE(both.ok());
+  ASSERT_EQ(both->entries.size(), 2u);
+  EXPECT_FALSE(both->entries[0].whiteout);
+  EXPECT_TRUE(both->entries[1].whiteout);
+  EXPECT_TRUE(ProbeLayer(*branch, xattrs_, branch->root_fd(), "both")->ends);
+  EXPECT_TRUE(writer.RemoveBeside(branch->root_fd(), "both").ok());
+  EXPECT_TRUE(writer.RemoveBeside(branch->root_fd(), "both").ok());
+  EXPECT_EQ(ProbeLayer(*branch, xattrs_, branch->root_fd(), "both")->held, Held::kOther);
+  EXPECT_EQ(ProbeLayer(*branch, xattrs_, branch->root_fd(), "alone")->held, Held::kWhiteout);
+  EXPECT_FALSE(IsOpaque(*branch, xattrs_, branch->root_fd()));
+  EXPECT_TRUE(writer.MakeOpaque(branch->root_fd(), "").ok());
+  EXPECT_TRUE(IsOpaque(*branch, xattrs_, branch->root_fd()));
+}
+
 TEST_F(WhiteoutTest, XattrNamesAreEscapedAndBack) {
   EXPECT_TRUE(xattrs_.IsOwn("user.overlay.opaque"));
   EXPECT_FALSE(xattrs_.IsOwn("user.overlay.overlay.opaque"));

@@ -1,0 +1,155 @@
+// Files that change their branch: out of a full one, or because a rename needs them in another.
+//
+// As copy-up: the copy is built in the work directory of the branch that it goes to and published by rename, then the
+// old file is removed. Killed between the two, both are there, and the upper one is shown: they are the same.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/cleanup/cleanup.h"
+#include "fusefs/keeping_times.h"
+#include "fusefs/placing.h"
+
+namespace acetate::fusefs {
+
+UnionFs::Places UnionFs::PlacesForMoveLocked(const Inode* inode, uint64_t bytes) {
+  std::vector<std::pair<uint64_t, BranchId>> room;
+  const Dentry* dentry = inode->names.empty() ? nullptr : inode->names.front();
+  for (BranchId id : branches_.writables()) {
+    if (id == inode->home || branches_.member(id).device == branches_.member(inode->home).device) continue;
+    if (dentry != nullptr) {
+      if (!Takes(dentry->parent, id)) continue;
+      // Below its branch it is seen when nothing lies or hides between.
+      const bool above = branches_.Above(id, inode->home);
+      const bool hidden = dentry->below || (dentry->end != kNoBranch && !branches_.Above(id, dentry->end));
+      if (!above && hidden) continue;
+    }
+    const Branch& branch = branches_.branch(id);
+    ErrnoOr<struct statvfs> st = branch.StatFs(branch.root_fd());
+    if (!st.ok()) continue;
+    const uint64_t free = static_cast<uint64_t>(st->f_bavail) * st->f_frsize;
+    if (free > bytes) room.emplace_back(free, id);
+  }
+  std::sort(room.rbegin(), room.rend());
+  Places places;
+  for (const auto& [free, id] : room) places.push_back(id);
+  return places;
+}
+
+Errno UnionFs::MoveToRoomLocked(Inode* inode, Errno full) {
+  if (!several() || HomeOf(inode) == nullptr) return full;
+  while (inode->copying) copied_.Wait(&mu_);
+  ErrnoOr<struct stat> st = AttrLocked(inode);
+  if (!st.ok()) return full;
+  for (BranchId place : PlacesForMoveLocked(inode, static_cast<uint64_t>(st->st_blocks) * 512)) {
+    Errno error = MoveFileLocked(*branches_.writable(place), inode);
+    if (error.ok()) return kOk;
+    if (!IsFull(error)) break;
+  }
+  return full;
+}
+
+Errno UnionFs::CopyShownLocked(Inode* inode, int to, off_t size) {
+  ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
+  if (inode->lower_data == nullptr || !inode->lower_data->partial) {
+    ACETATE_ASSIGN_OR_RETURN(FdRef source, DataFdLocked(inode, false));
+    return CopyContentsLocked(inode, source->get(), to, size);
+  }
+  // Partly copied: read through what knows which part is where.
+  ACETATE_RETURN_IF_ERROR(StartLazyCopyLocked(inode, kWhole).error());
+  const std::shared_ptr<LazyFile> lazy = inode->lower_data->lazy;
+  inode->copying = true;
+  mu_.Unlock();
+  Errno error = kOk;
+  constexpr size_t kChunk = 1 << 20;
+  const auto buffer = std::make_unique<char[]>(kChunk);
+  for (off_t at = 0; at < size && error.ok();) {
+    ErrnoOr<size_t> got = lazy->Read(buffer.get(), kChunk, at);
+    if (!got.ok() || *got == 0) {
+      error = got.error();
+      break;
+    }
+    for (size_t done = 0; done < *got;) {
+      const ssize_t put = pwrite(to, buffer.get() + done, *got - done, at + static_cast<off_t>(done));
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) {
+        error = Errno::Last();
+        break;
+      }
+      done += static_cast<size_t>(put);
+    }
+    at += static_cast<off_t>(*got);
+  }
+  if (error.ok() && !options_.skip_sync && fdatasync(to) != 0) error = Errno::Last();
+  mu_.Lock();
+  inode->copying = false;
+  copied_.SignalAll();
+  return error;
+}
+
+Errno UnionFs::ReplaceInBranchLocked(WritableBranch& from, WritableBranch& to, const std::string& temp,
+                                     Dentry* dentry) {
+  const Directory& dir = *dentry->parent->dir;
+  const char* name = dentry->name.c_str();
+  const bool below = dentry->below;
+  ACETATE_RETURN_IF_ERROR(KeepingTimesLocked(
+      dir.In(to.id()).get(), [&](int fd) { return to->Rename(to.work_fd(), temp.c_str(), fd, name, 0); }));
+  Errno removed = KeepingTimesLocked(dir.In(from.id()).get(), [&](int fd) { return from->Unlink(fd, name); });
+  if (!removed.ok() && branches_.Above(from.id(), to.id())) {
+    // It would go on to be shown: the new one goes instead.
+    KeepingTimesLocked(dir.In(to.id()).get(), [&](int fd) { return to->Unlink(fd, name); }).IgnoreError();
+    return removed;
+  }
+  dentry->layers = {to.id()};
+  dentry->below = below || !removed.ok();
+  RefreshLocked(dentry);
+  return kOk;
+}
+
+Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
+  WritableBranch& from = *HomeOf(inode);
+  while (inode->copying) copied_.Wait(&mu_);
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
+  // Its other names, known or not, would be left behind.
+  const nlink_t links = st.st_nlink - (inode->parked ? 1 : 0);
+  if (inode->links != nullptr || inode->names.size() > 1 || links > 1) return Errno(EXDEV);
+  if (!inode->names.empty()) ACETATE_RETURN_IF_ERROR(MakeDirInLocked(to, inode->names.front()->parent));
+  const std::string temp = to.work->TempName();
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd data, MakeTempLocked(to, temp, where, st));
+  auto undo = absl::MakeCleanup([&] { to.work->Remove(temp).IgnoreError(); });
+  if (data.valid()) {
+    // The size is that of the file, whatever of it has contents.
+    if (ftruncate(data.get(), st.st_size) != 0) return Errno::Last();
+    const off_t counts = inode->lower_data != nullptr && inode->lower_data->lazy == nullptr
+                             ? std::min(st.st_size, inode->lower_data->size)
+                             : st.st_size;
+    ACETATE_RETURN_IF_ERROR(CopyShownLocked(inode, data.get(), counts));
+    ACETATE_ASSIGN_OR_RETURN(where, Locate(inode));
+  }
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(to, where, st, temp.c_str()));
+  ACETATE_RETURN_IF_ERROR(KeepInoLocked(to, inode, where, st, temp.c_str()));
+  if (inode->names.empty()) {
+    ACETATE_ASSIGN_OR_RETURN(UniqueFd held, to->Open(to.work_fd(), temp.c_str(), O_PATH, 0));
+    ACETATE_RETURN_IF_ERROR(to->Unlink(to.work_fd(), temp.c_str()));
+    ReleaseOrphanLocked(inode);
+    HoldByFdLocked(inode, std::move(held));
+  } else {
+    ACETATE_RETURN_IF_ERROR(ReplaceInBranchLocked(from, to, temp, inode->names.front()));
+  }
+  std::move(undo).Cancel();
+  inode->home = to.id();
+  data_fds_.Drop(&inode->data);
+  if (data.valid()) data_fds_.Put(&inode->data, std::move(data));
+  inode->data_writable = true;
+  if (inode->linked_ino != 0) from.linked.erase(inode->linked_ino);
+  inode->linked_ino = 0;
+  inode->lower_data = nullptr;
+  inode->contents_known = true;
+  stats_->Add(Gauge::kCopyUps, 1);
+  return kOk;
+}
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,69 @@
+// Where new objects and copies go: to a writable branch in which the union would show them, by the policies of
+// placement.h.
+#include "fusefs/placing.h"
+
+#include "fusefs/placement.h"
+
+namespace acetate::fusefs {
+namespace {
+
+// 0 where it cannot be found out: such a branch is tried last.
+uint64_t FreeBytes(const Branch& branch) {
+  ErrnoOr<struct statvfs> st = branch.StatFs(branch.root_fd());
+  return st.ok() ? static_cast<uint64_t>(st->f_bavail) * st->f_frsize : 0;
+}
+
+}  // namespace
+
+bool UnionFs::Takes(const Inode* dir, BranchId branch) const {
+  // The root is in all of them.
+  for (; dir->dir->In(branch) == nullptr; dir = dir->names.front()->parent) {
+    if (dir->dir->removed) return false;
+    if (dir->dir->floor != kNoBranch && !branches_.Above(branch, dir->dir->floor)) return false;
+  }
+  return !dir->dir->removed;
+}
+
+bool UnionFs::WouldShow(const Dentry* dentry, BranchId branch) const {
+  if (dentry == nullptr) return true;
+  if (!dentry->hidden()) return dentry->home() == branch || branches_.Above(branch, dentry->home());
+  return dentry->end == branch || branches_.Above(branch, dentry->end);
+}
+
+UnionFs::Places UnionFs::PlacesForNewLocked(Inode* dir, const Dentry* dentry) {
+  const bool ask = branches_.writables().size() > 1 && WantsFreeBytes(options_.create_policy);
+  const BranchId top = dir->dir->top()->branch->id();
+  std::vector<Candidate> candidates;
+  size_t nearest = 0;
+  for (BranchId id : branches_.writables()) {
+    if (!Takes(dir, id) || !WouldShow(dentry, id)) continue;
+    if (branches_.Above(id, top)) ++nearest;
+    candidates.push_back({id, dir->dir->In(id) != nullptr, ask ? FreeBytes(branches_.branch(id)) : 0});
+  }
+  return OrderForCreate(options_.create_policy, candidates, nearest, created_);
+}
+
+UnionFs::Places UnionFs::PlacesAboveLocked(const Inode* dir, BranchId source) {
+  std::vector<Candidate> candidates;
+  for (BranchId id : branches_.writables()) {
+    if (branches_.Above(id, source) && Takes(dir, id)) candidates.push_back({id, dir->dir->In(id) != nullptr});
+  }
+  return OrderForCopyUp(options_.copy_up_policy, candidates);
+}
+
+UnionFs::Places UnionFs::PlacesForCopyLocked(const Inode* inode) {
+  // What has no name any more is seen wherever it is.
+  if (inode->names.empty()) return branches_.writables();
+  return PlacesAboveLocked(inode->names.front()->parent,
+                           inode->is_dir() ? inode->dir->top()->branch->id() : inode->home);
+}
+
+void UnionFs::TouchTopLocked(Inode* dir, BranchId changed) {
+  LayerDir* top = dir->dir->top();
+  if (top->branch->id() == changed || branches_.writable(top->branch->id()) == nullptr) return;
+  ErrnoOr<FdRef> fd = DirFd(top);
+  const struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+  if (fd.ok()) top->branch->SetTimes((*fd)->get(), "", times).IgnoreError();
+}
+
+}  // namespace acetate::fusefs

@@ -1,0 +1,177 @@
+// Unions with several writable branches, or one that is not on top: where things go, and what is seen then.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <sys/xattr.h>
+
+#include "fusefs/stack_scene.h"
+
+namespace acetate::fusefs {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(SeveralWritableTest, NewFilesGoToWhereTheirDirectoryIs) {
+  StackScene scene({"rw", "rw", "ro"});
+  MakeDirs(scene / "1/d");
+  scene.Start();
+  EXPECT_EQ(scene.Create("d/new", "x"), 0);
+  EXPECT_EQ(scene.Create("top"), 0);
+  EXPECT_THAT(scene.Held(0), ElementsAre("top"));
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/", "d/new"));
+  EXPECT_EQ(scene.Contents("d/new"), "x");
+}
+
+TEST(SeveralWritableTest, AFileIsWrittenInItsOwnBranch) {
+  StackScene scene({"rw", "rw", "ro"});
+  scene.Put("1/f", "old");
+  scene.Start();
+  EXPECT_EQ(scene.Write("f", "new"), 0);
+  EXPECT_EQ(ReadFile(scene / "1/f"), "new");
+  EXPECT_THAT(scene.Held(0), IsEmpty());
+}
+
+TEST(SeveralWritableTest, ACopyGoesUpByItsPolicy) {
+  for (CopyUpPolicy policy : {CopyUpPolicy::kTopDownParent, CopyUpPolicy::kBottomUpParent, CopyUpPolicy::kBottomUp}) {
+    StackScene scene({"rw", "rw", "rw", "ro"});
+    scene.options_.copy_up_policy = policy;
+    MakeDirs(scene / "0/d");
+    MakeDirs(scene / "1/d");
+    scene.Put("3/d/f", "old");
+    scene.Start();
+    EXPECT_EQ(scene.Write("d/f", "new"), 0);
+    const int place = policy == CopyUpPolicy::kTopDownParent ? 0 : policy == CopyUpPolicy::kBottomUpParent ? 1 : 2;
+    EXPECT_EQ(ReadFile(scene / (std::to_string(place) + "/d/f")), "new");
+    EXPECT_EQ(scene.Contents("d/f"), "new");
+    EXPECT_EQ(ReadFile(scene / "3/d/f"), "old");
+  }
+}
+
+TEST(SeveralWritableTest, AWritableBranchBelowAReadOnlyOne) {
+  StackScene scene({"ro+wh", "rw", "ro+wh"});
+  scene.Put("0/d/top", "top");
+  scene.Put("2/d/low", "low");
+  scene.Put("2/gone", "");
+  scene.Start();
+  // What the top branch holds cannot be changed, nor hidden.
+  EXPECT_EQ(scene.Write("d/top", "x"), EROFS);
+  EXPECT_EQ(scene.Unlink("d/top"), EROFS);
+  EXPECT_EQ(scene.Rename("d/top", "d/other"), EROFS);
+  // The rest goes to the branch between, which gets the directory.
+  EXPECT_EQ(scene.Write("d/low", "new"), 0);
+  EXPECT_EQ(scene.Create("d/more"), 0);
+  EXPECT_EQ(scene.Unlink("gone"), 0);
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/", "d/low", "d/more", "gone (whiteout)"));
+  EXPECT_EQ(scene.Tree(), StackScene::Tree(*scene.Reader()));
+}
+
+TEST(SeveralWritableTest, NothingIsPutWhereItWouldNotBeSeen) {
+  StackScene scene({"ro+wh", "rw"});
+  ASSERT_EQ(mknod((scene / "0/hidden").c_str(), S_IFCHR, 0), 0);
+  MakeDirs(scene / "0/opaque");
+  ASSERT_EQ(setxattr((scene / "0/opaque").c_str(), "user.overlay.opaque", "y", 1, 0), 0);
+  scene.Start();
+  EXPECT_EQ(scene.Create("hidden"), EROFS);
+  EXPECT_EQ(scene.Create("opaque/f"), EROFS);
+  EXPECT_EQ(scene.MkDir("opaque/d"), EROFS);
+  EXPECT_EQ(scene.Create("seen"), 0);
+  EXPECT_EQ(scene.Rename("seen", "hidden"), EXDEV);
+  EXPECT_THAT(scene.Held(1), ElementsAre("seen"));
+}
+
+TEST(SeveralWritableTest, RemovalLeavesAWhiteoutWhereSomethingIsBelow) {
+  StackScene scene({"rw", "rw"});
+  scene.Put("0/both", "0");
+  scene.Put("1/both", "1");
+  scene.Put("1/alone", "1");
+  scene.Start();
+  EXPECT_EQ(scene.Unlink("both"), 0);
+  EXPECT_EQ(scene.Unlink("alone"), 0);
+  EXPECT_THAT(scene.Held(0), ElementsAre("both (whiteout)"));
+  EXPECT_THAT(scene.Held(1), ElementsAre("both"));
+  EXPECT_THAT(scene.Tree(), IsEmpty());
+  // And again a file under the name: the whiteout goes.
+  EXPECT_EQ(scene.Create("both", "new"), 0);
+  EXPECT_EQ(scene.Unlink("both"), 0);
+  EXPECT_THAT(scene.Tree(), IsEmpty());
+  EXPECT_THAT(StackScene::Tree(*scene.Reader()), IsEmpty());
+}
+
+TEST(SeveralWritableTest, ARenameIsDoneInTheBranchOfItsSource) {
+  StackScene scene({"rw", "rw", "ro"});
+  scene.Put("1/d/a", "data");
+  scene.Start();
+  EXPECT_EQ(scene.Rename("d/a", "d/b"), 0);
+  EXPECT_THAT(scene.Held(0), IsEmpty());
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/", "d/b"));
+}
+
+TEST(SeveralWritableTest, ARenameOverSomethingHigherLiftsItsSource) {
+  StackScene scene({"rw", "rw", "ro"});
+  scene.Put("0/target", "old");
+  scene.Put("1/source", "new");
+  scene.Start();
+  EXPECT_EQ(scene.Rename("source", "target"), 0);
+  EXPECT_EQ(scene.Contents("target"), "new");
+  EXPECT_EQ(scene.Tree().count("source"), 0u);
+  EXPECT_EQ(scene.Tree(), StackScene::Tree(*scene.Reader()));
+}
+
+TEST(SeveralWritableTest, ADirectoryInSeveralBranchesIsRenamedWithAllItHolds) {
+  StackScene scene({"rw", "rw", "ro+wh"});
+  scene.Put("0/d/zero", "0");
+  scene.Put("1/d/one", "1");
+  scene.Put("2/d/two", "2");
+  scene.Start();
+  EXPECT_EQ(scene.Rename("d", "e"), 0);
+  EXPECT_EQ(scene.Contents("e/zero") + scene.Contents("e/one") + scene.Contents("e/two"), "012");
+  EXPECT_EQ(scene.Create("e/new", "n"), 0);
+  EXPECT_EQ(scene.Write("e/one", "I"), 0);
+  EXPECT_EQ(scene.MkDir("d"), 0);
+  EXPECT_EQ(scene.Tree(), StackScene::Tree(*scene.Reader()));
+  EXPECT_EQ(scene.Tree().count("d/one"), 0u);
+}
+
+TEST(SeveralWritableTest, HardLinksStayInTheirBranch) {
+  StackScene scene({"rw", "rw"});
+  scene.Put("1/d/f", "data");
+  MakeDirs(scene / "0/only");
+  scene.Start();
+  const NodeId file = scene.Node("d/f");
+  EXPECT_TRUE(scene.fs_->Link(file, scene.Node("d"), "g").ok());
+  EXPECT_TRUE(scene.fs_->Link(file, scene.Node("only"), "g").ok());
+  EXPECT_EQ(scene.fs_->GetAttr(file)->st_nlink, 3u);
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/", "d/f", "d/g", "only/", "only/g"));
+  // A name above which only the other branch could take is another filesystem's.
+  EXPECT_EQ(scene.MkDir("made"), 0);
+  ASSERT_EQ(setxattr((scene / "0/made").c_str(), "user.overlay.opaque", "y", 1, 0), 0);
+  scene.Start();
+  EXPECT_EQ(scene.fs_->Link(scene.Node("d/f"), scene.Node("made"), "g").error(), EXDEV);
+}
+
+TEST(SeveralWritableTest, RoundRobinTakesTurns) {
+  StackScene scene({"rw", "rw"});
+  scene.options_.create_policy = CreatePolicy::kRoundRobin;
+  scene.Start();
+  for (const char* name : {"a", "b", "c", "d"}) EXPECT_EQ(scene.Create(name), 0);
+  EXPECT_EQ(scene.Held(0).size(), 2u);
+  EXPECT_EQ(scene.Held(1).size(), 2u);
+}
+
+TEST(SeveralWritableTest, ADirectorysTimesFollowChangesInAnyBranch) {
+  StackScene scene({"rw", "rw"});
+  MakeDirs(scene / "0/d");
+  MakeDirs(scene / "1/d");
+  scene.Put("1/d/f", "");
+  scene.Start();
+  AttrChange old;
+  old.set_times = true;
+  old.times[0] = old.times[1] = {1000, 0};
+  ASSERT_TRUE(scene.fs_->SetAttr(scene.Node("d"), old).ok());
+  EXPECT_EQ(scene.Unlink("d/f"), 0);
+  EXPECT_GT(scene.fs_->GetAttr(scene.Node("d"))->st_mtim.tv_sec, 1000);
+}
+
+}  // namespace
+}  // namespace acetate::fusefs
