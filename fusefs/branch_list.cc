@@ -99,6 +99,14 @@ absl::StatusOr<std::vector<BranchSpec>> ParseBranches(absl::string_view text) {
   return branches;
 }
 
+std::string FormatMode(const BranchSpec& branch) {
+  if (branch.format == WhiteoutFormat::kDotWh) {
+    return branch.mode == BranchMode::kReadWrite ? "rw+dotwh" : "ro+dotwh";
+  }
+  if (branch.mode == BranchMode::kReadWrite) return "rw";
+  return branch.count_whiteouts ? "ro+wh" : "ro";
+}
+
 std::string SiblingWorkDir(absl::string_view branch) {
   while (branch.size() > 1 && absl::EndsWith(branch, "/")) branch.remove_suffix(1);
   const size_t slash = branch.rfind('/');

@@ -24,6 +24,9 @@ absl::StatusOr<std::vector<BranchSpec>> ParseLowerDirs(absl::string_view text, W
 // mode. Without one the first branch is rw and the others are ro, as in AUFS.
 absl::StatusOr<std::vector<BranchSpec>> ParseBranches(absl::string_view text);
 
+// The mode as ParseBranches reads it: "rw", "ro", "ro+wh+dotwh"...
+std::string FormatMode(const BranchSpec& branch);
+
 // `DIR/NAME` to `DIR/.NAME.work`: the work directory beside a writable branch, on the same filesystem unless that
 // branch is a mountpoint. Empty for paths that end in no name ("/", ".", "..").
 std::string SiblingWorkDir(absl::string_view branch);

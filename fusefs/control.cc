@@ -25,6 +25,8 @@ namespace {
 
 constexpr size_t kMaxMessage = 1 << 20;
 constexpr timeval kPatience = {2, 0};  // for a peer that says nothing, or does not listen
+// Of who asks: a change of the branches takes its time.
+constexpr timeval kReplyPatience = {20, 0};
 
 // Through /proc, since sun_path holds 108 bytes only and a path may be longer.
 sockaddr_un AddressIn(int dir, const std::string& name) {
@@ -56,7 +58,7 @@ absl::StatusOr<Location> Locate(const std::string& path) {
 ErrnoOr<UniqueFd> Connect(const Location& location) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return Errno::Last();
-  setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof(kPatience));
+  setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kReplyPatience, sizeof(kReplyPatience));
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof(kPatience));
   const sockaddr_un address = AddressIn(location.dir.get(), location.name);
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) return Errno::Last();
@@ -204,7 +206,7 @@ absl::StatusOr<std::string> AskControl(const std::string& path, absl::string_vie
   }
   std::string reply = ReadMessage(connection->get(), /*until_newline=*/false);
   if (reply.empty() || reply.back() != '\n') {
-    return absl::UnavailableError(absl::StrCat("control socket '", path, "': no whole reply within 2 seconds"));
+    return absl::UnavailableError(absl::StrCat("control socket '", path, "': no whole reply within 20 seconds"));
   }
   reply.pop_back();
   return reply;

@@ -78,7 +78,10 @@ Errno UnionFs::CopyUpOneDirLocked(WritableBranch& to, Inode* dir) {
   std::vector<LayerDirRef>& layers = dir->dir->layers;
   auto layer = layers.begin();
   while (layer != layers.end() && branches_.Above((*layer)->branch->id(), to.id())) ++layer;
-  if (layer == layers.begin()) dentry->below = true;
+  if (layer == layers.begin()) {
+    dentry->below = true;
+    dir->object_ino = 0;
+  }
   layers.insert(layer, ChildLayer(parent, dentry->name));
   auto id = dentry->layers.begin();
   while (id != dentry->layers.end() && branches_.Above(*id, to.id())) ++id;
@@ -180,6 +183,7 @@ Errno UnionFs::PublishCopyLocked(WritableBranch& to, Inode* inode, const std::st
     dentry->below = true;
   }
   inode->home = to.id();
+  inode->object_ino = 0;
   if (data == nullptr) return kOk;
   // From here on reads go to the copy; the lower file's fd is never used for this object again.
   data_fds_.Drop(&inode->data);

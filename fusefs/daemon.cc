@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,11 +16,13 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/mutex.h"
 #include "common/runtime_dir.h"
 #include "fusefs/background.h"
 #include "fusefs/branch.h"
 #include "fusefs/control.h"
 #include "fusefs/fuse_ops.h"
+#include "fusefs/live_branches.h"
 #include "fusefs/make_branch.h"
 #include "fusefs/mount.h"
 #include "fusefs/mount_work.h"
@@ -83,23 +86,49 @@ absl::StatusOr<SessionPtr> MakeSession(FuseContext* context) {
   return session;
 }
 
+// Answers what the control socket is asked. Before the mount is there, and after, only for counters.
+class Requests {
+ public:
+  explicit Requests(const Stats* stats) : stats_(stats) {}
+  // Null when the mount is about to go.
+  void Serve(LiveBranches* branches) {
+    MutexLock lock(&mu_);
+    branches_ = branches;
+  }
+
+  std::string Answer(absl::string_view request) {
+    if (request == "stats") return stats_->Json();
+    const nlohmann::json parsed = nlohmann::json::parse(request.begin(), request.end(), nullptr, false);
+    MutexLock lock(&mu_);
+    if (branches_ != nullptr && parsed.is_object() && parsed.contains("branch")) return branches_->Change(parsed);
+    if (branches_ != nullptr && parsed.is_object() && parsed.contains("whence")) return branches_->Whence(parsed);
+    return R"({"error":"unknown request, or there is no mount yet"})";
+  }
+
+ private:
+  const Stats* const stats_;
+  Mutex mu_;
+  LiveBranches* branches_ ABSL_GUARDED_BY(mu_) = nullptr;
+};
+
 absl::StatusOr<std::unique_ptr<ControlServer>> StartControl(const std::string& path, ControlServer::IfServed if_served,
-                                                            const Stats* stats) {
-  return ControlServer::Start(path, if_served, [stats](absl::string_view request) {
-    return request == "stats" ? stats->Json() : std::string(R"({"error":"unknown request"})");
-  });
+                                                            Requests* requests) {
+  return ControlServer::Start(path, if_served,
+                              [requests](absl::string_view request) { return requests->Answer(request); });
 }
 
-// The socket named after the mount's device number. Without it only `fusefs stats` is missing, so failure is a warning.
-std::unique_ptr<ControlServer> StartDefaultControl(const std::string& mountpoint, const Stats* stats) {
+// The socket named after the mount's device number. Without it only commands that ask are missing, so failure is a
+// warning.
+std::unique_ptr<ControlServer> StartDefaultControl(const std::string& mountpoint, Requests* requests) {
   const std::optional<MountInfo> mount = MountOn(mountpoint);
   if (!mount.has_value()) return nullptr;
   absl::StatusOr<std::string> dir = RuntimeDir();
   absl::StatusOr<std::unique_ptr<ControlServer>> server =
-      dir.ok() ? StartControl(ControlPath(*dir, mount->major, mount->minor), ControlServer::IfServed::kReplace, stats)
-               : dir.status();
+      dir.ok()
+          ? StartControl(ControlPath(*dir, mount->major, mount->minor), ControlServer::IfServed::kReplace, requests)
+          : dir.status();
   if (server.ok()) return *std::move(server);
-  fprintf(stderr, "fusefs: warning: 'fusefs stats' will not work: %s\n",
+  fprintf(stderr, "fusefs: warning: 'fusefs stats', 'branch' and 'whence' will not work: %s\n",
           std::string(server.status().message()).c_str());
   return nullptr;
 }
@@ -122,9 +151,10 @@ absl::Status ServeMount(const Options& options) {
   umask(0);
 
   Stats stats;
+  Requests requests(&stats);
   std::unique_ptr<ControlServer> control;
   if (!options.control_path.empty()) {
-    auto server = StartControl(options.control_path, ControlServer::IfServed::kRefuse, &stats);
+    auto server = StartControl(options.control_path, ControlServer::IfServed::kRefuse, &requests);
     if (!server.ok()) return server.status();
     control = *std::move(server);
   }
@@ -141,16 +171,22 @@ absl::Status ServeMount(const Options& options) {
   if (!mounted.ok()) return mounted;
   std::move(remove_marks).Cancel();
   made_work.Keep();
-  if (control == nullptr && !IsMountedFd(*mountpoint)) control = StartDefaultControl(*mountpoint, &stats);
+  if (control == nullptr && !IsMountedFd(*mountpoint)) control = StartDefaultControl(*mountpoint, &requests);
 
+  std::vector<UniqueFd> locks;
+  for (OpenedBranch& branch : *opened) locks.push_back(std::move(branch.lock_fd));
+  LiveBranches branches(&options, &context, calls.get(), std::move(locks));
   int result;
   {
     EndOnSignals signals(session->get());
     background->Ready();
+    requests.Serve(&branches);
     result = RunLoop(session->get());
   }
-  control.reset();
+  // A change that is under way waits for the kernel, which waits for nobody any more.
   fuse_session_unmount(session->get());
+  requests.Serve(nullptr);
+  control.reset();
   if (result == 0) return marks->Clear();
   return ErrnoToStatus(Errno(std::abs(result)), "read the kernel's requests");
 }

@@ -69,7 +69,8 @@ void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   if (!entry.ok() && entry.error() == ENOENT) {
     // Told as an entry without a node, a missing name is remembered by the kernel and not asked for again.
     fuse_entry_param missing = {};
-    missing.entry_timeout = ContextOf(req)->options->timeout;
+    const bool remembered = parent != kRootId || ContextOf(req)->missing.Add(name);
+    missing.entry_timeout = remembered ? ContextOf(req)->options->timeout : 0;
     fuse_reply_entry(req, &missing);
     return;
   }
@@ -334,9 +335,19 @@ void Open(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
   Reply(req, Errno(ENOSYS));
 }
 
-void OpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+void OpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
   Begin(req, Opcode::kOpendir);
+  // Where others change the branches, a listing is read each time.
+  if (ContextOf(req)->options->udba != Udba::kNone) {
+    fuse_reply_open(req, info);
+    return;
+  }
   Reply(req, Errno(ENOSYS));
+}
+
+void ReleaseDir(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+  Begin(req, Opcode::kReleasedir);
+  Reply(req, kOk);
 }
 
 void Flush(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
@@ -357,15 +368,17 @@ void Release(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
 void Init(void* userdata, fuse_conn_info* connection) {
   auto* context = static_cast<FuseContext*>(userdata);
   context->stats->Count(Opcode::kInit);
-  // Truncation is a SETATTR, since OPEN is not answered. The branches change only through us: data need no checking.
+  // Truncation is a SETATTR, since OPEN is not answered. Data need no checking where the branches change only
+  // through us.
   // Setuid bits are cleared by the kernel, or with KILLPRIV_V2 by us where the request says so.
-  const unsigned unwanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV;
+  unsigned unwanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV;
   unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
                     FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL |
                     FUSE_CAP_DONT_MASK;
 #if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
   wanted |= FUSE_CAP_HANDLE_KILLPRIV_V2;
 #endif
+  (context->options->udba == Udba::kNone ? unwanted : wanted) |= FUSE_CAP_AUTO_INVAL_DATA;
   if (context->options->writeback) wanted |= FUSE_CAP_WRITEBACK_CACHE;
   connection->want &= ~unwanted;
   connection->want |= connection->capable & wanted;
@@ -400,6 +413,7 @@ const fuse_lowlevel_ops kOps = {
     .fsync = FSync,
     .opendir = OpenDir,
     .readdir = ReadDir,
+    .releasedir = ReleaseDir,
     .fsyncdir = FSyncDir,
     .statfs = StatFs,
     .setxattr = SetXattr,
@@ -418,6 +432,31 @@ const fuse_lowlevel_ops kOps = {
 };
 
 }  // namespace
+
+bool MissingInRoot::Add(const char* name) {
+  constexpr size_t kMost = 4096;
+  MutexLock lock(&mu_);
+  if (names_.size() >= kMost && !names_.contains(name)) return false;
+  names_.insert(name);
+  return true;
+}
+
+std::vector<std::string> MissingInRoot::Take() {
+  MutexLock lock(&mu_);
+  std::vector<std::string> names(names_.begin(), names_.end());
+  names_.clear();
+  return names;
+}
+
+void ForgetInKernel(FuseContext* context) {
+  // With a directory go the names in it (d_invalidate()).
+  std::vector<std::string> names = context->fs->RootNames();
+  for (std::string& name : context->missing.Take()) names.push_back(std::move(name));
+  for (const std::string& name : names) {
+    fuse_lowlevel_notify_inval_entry(context->session, kRootId, name.data(), name.size());
+  }
+  fuse_lowlevel_notify_inval_inode(context->session, kRootId, 0, 0);
+}
 
 fuse_session* NewFuseSession(FuseContext* context, fuse_args* args) {
   context->session = fuse_session_new(args, &kOps, sizeof(kOps), context);

@@ -48,6 +48,7 @@ struct Dentry {
   Inode* inode = nullptr;    // while known
   unsigned char type = 0;    // DT_*; of a hidden name without meaning
   bool below = false;        // something lower would show through: removal must leave a whiteout
+  bool whiteout = false;     // what is shown is a whiteout
   bool ino_settled = true;   // false: the object may have been copied up, and its number be that of its origin
   BranchId end = kNoBranch;  // below this branch nothing counts: it hides the name there, or is no directory to merge
   // The branches whose layers hold the object under this name, top first: one; for a directory all that are merged,
@@ -129,6 +130,7 @@ struct Inode {
   std::string orphan_name;
   bool parked = false;
   FdRef orphan_fd;
+  ino_t object_ino = 0;  // its number in its branch, where changes by others are looked for; 0: unknown
   // Of a writable branch's object with several names: the branch's inode number, its key in the table.
   ino_t linked_ino = 0;
 

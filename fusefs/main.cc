@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "fusefs/background.h"
+#include "fusefs/branch_command.h"
 #include "fusefs/check_command.h"
 #include "fusefs/daemon.h"
 #include "fusefs/diff_command.h"
@@ -42,6 +43,14 @@ int Main(const std::vector<std::string>& args) {
       return Print(std::string("fusefs ") + kVersion + "\nlibfuse " + fuse_pkgversion() + "\n");
     case Action::kStats: {
       absl::StatusOr<std::string> output = StatsOutput(*line);
+      return output.ok() ? Print(*output) : Fail(output.status());
+    }
+    case Action::kBranch: {
+      absl::StatusOr<std::string> output = BranchOutput(*line);
+      return output.ok() ? Print(*output) : Fail(output.status());
+    }
+    case Action::kWhence: {
+      absl::StatusOr<std::string> output = WhenceOutput(*line);
       return output.ok() ? Print(*output) : Fail(output.status());
     }
     case Action::kDiff: {

@@ -15,8 +15,9 @@ struct Progress {
   bool closed = false;   // nothing further down counts, nor would it if the topmost layer held nothing
 };
 
-void AddWhiteout(uint16_t layer, Progress* name, MergedEntry* entry) {
+void AddWhiteout(const LayerEntry& found, uint16_t layer, Progress* name, MergedEntry* entry) {
   if (entry->end == MergedEntry::kNone) entry->end = layer;
+  if (entry->layers.empty() && entry->end == layer) entry->ino = found.ino;
   // Of a hidden name, what is below the topmost whiteout is of interest up to the next one.
   name->closed = !entry->layers.empty() || entry->end != layer;
   name->merging = false;
@@ -60,7 +61,7 @@ std::vector<MergedEntry> MergeDir(const std::vector<LayerListing>& listings) {
         }
         if (name.closed) continue;
         if (whiteouts) {
-          AddWhiteout(layer, &name, &merged[name.index]);
+          AddWhiteout(entry, layer, &name, &merged[name.index]);
         } else {
           AddObject(entry, layer, &name, &merged[name.index]);
         }

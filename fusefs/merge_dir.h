@@ -30,7 +30,7 @@ struct MergedEntry {
   static constexpr uint16_t kNone = 0xffff;
 
   std::string name;
-  uint64_t ino = 0;        // in the topmost layer
+  uint64_t ino = 0;        // in the topmost layer; of a name that is hidden, the whiteout's
   unsigned char type = 0;  // DT_*
   // The layers that make up the object, as positions among the listings, top first: one, or for a directory all that
   // are merged; none when nothing is shown.

@@ -141,6 +141,7 @@ Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
   }
   std::move(undo).Cancel();
   inode->home = to.id();
+  inode->object_ino = 0;
   data_fds_.Drop(&inode->data);
   if (data.valid()) data_fds_.Put(&inode->data, std::move(data));
   inode->data_writable = true;

@@ -143,6 +143,10 @@ absl::Status SetCopyUpPolicy(Draft& draft, absl::string_view name, absl::string_
       &draft.line.options.copy_up_policy);
 }
 
+absl::Status SetUdba(Draft& draft, absl::string_view name, absl::string_view value) {
+  return SetWord<Udba>(name, value, {{"none", Udba::kNone}, {"reval", Udba::kReval}}, &draft.line.options.udba);
+}
+
 absl::Status SetXattrNamespace(Draft& draft, absl::string_view name, absl::string_view value) {
   bool user = true;
   if (value != "auto") {
@@ -202,6 +206,7 @@ absl::Status SetTimeout(Draft& draft, absl::string_view name, absl::string_view 
     return Bad(name, value, "a number of seconds from 0 to 1000000000");
   }
   draft.line.options.timeout = seconds;
+  draft.has_timeout = true;
   return absl::OkStatus();
 }
 
@@ -287,6 +292,9 @@ constexpr Rule kRules[] = {
     {"br", Rule::kValue, SetOnce<&Draft::branches>},
     {"create", Rule::kValue, SetCreatePolicy},
     {"cpup", Rule::kValue, SetCopyUpPolicy},
+    {"udba", Rule::kValue, SetUdba},
+    {"show_whiteouts", Rule::kOptionalValue, SetBool<&Options::show_whiteouts>},
+    {"shwh", Rule::kNoValue, SetBool<&Options::show_whiteouts>},
     {"dotwh", Rule::kOptionalValue, SetDotWh},
     {"userxattr", Rule::kOptionalValue, SetXattrNamespace},
     {"whiteouts", Rule::kValue, SetWhiteouts},

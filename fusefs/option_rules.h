@@ -19,6 +19,7 @@ struct Draft {
   std::string workdir;
   bool dotwh = false;
   bool has_fsname = false;
+  bool has_timeout = false;
 };
 
 // Applies `NAME` or `NAME=VALUE`; `prefix` is "-o " or "--", for messages.

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "fusefs/branch_list.h"
 #include "fusefs/layer_options.h"
+#include "fusefs/mount_command_options.h"
 #include "fusefs/option_rules.h"
 
 namespace acetate::fusefs {
@@ -134,6 +135,12 @@ absl::StatusOr<CommandLine> Finish(Draft draft, std::vector<std::string> positio
   }
   absl::Status status = AssembleBranches(draft);
   if (!status.ok()) return status;
+  if (options.udba == Udba::kReval && !draft.has_timeout) options.timeout = 0;
+  const bool writable = std::any_of(options.branches.begin(), options.branches.end(),
+                                    [](const BranchSpec& branch) { return branch.mode == BranchMode::kReadWrite; });
+  if (options.show_whiteouts && writable && !options.read_only) {
+    return absl::InvalidArgumentError("show_whiteouts goes with a union that cannot be changed; add ro");
+  }
   if (positionals.empty()) return absl::InvalidArgumentError("no mountpoint: it is the last argument");
   if (positionals.size() > 2) {
     return absl::InvalidArgumentError(
@@ -146,29 +153,6 @@ absl::StatusOr<CommandLine> Finish(Draft draft, std::vector<std::string> positio
   return line;
 }
 
-absl::StatusOr<CommandLine> ParseStats(const std::vector<std::string>& args) {
-  CommandLine line;
-  line.action = Action::kStats;
-  for (size_t i = 1; i < args.size(); ++i) {
-    if (args[i] == "--json") {
-      line.json = true;
-    } else if (absl::StartsWith(args[i], "--control=")) {
-      line.options.control_path = args[i].substr(10);
-    } else if (absl::StartsWith(args[i], "-")) {
-      return absl::InvalidArgumentError(absl::StrCat("unknown option ", args[i], "; see fusefs --help"));
-    } else if (line.mountpoint.empty()) {
-      line.mountpoint = args[i];
-    } else {
-      return absl::InvalidArgumentError(
-          absl::StrCat("too many arguments: '", args[i], "'; stats takes one mountpoint"));
-    }
-  }
-  if (line.mountpoint.empty() == line.options.control_path.empty()) {
-    return absl::InvalidArgumentError("stats needs a mountpoint or --control=SOCKET: fusefs stats MOUNTPOINT [--json]");
-  }
-  return line;
-}
-
 }  // namespace
 
 bool IsMountedFd(absl::string_view mountpoint) {
@@ -177,7 +161,9 @@ bool IsMountedFd(absl::string_view mountpoint) {
 }
 
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& args) {
-  if (!args.empty() && args[0] == "stats") return ParseStats(args);
+  if (!args.empty() && args[0] == "stats") return ParseMountCommand(Action::kStats, args);
+  if (!args.empty() && args[0] == "branch") return ParseMountCommand(Action::kBranch, args);
+  if (!args.empty() && args[0] == "whence") return ParseMountCommand(Action::kWhence, args);
   if (!args.empty() && args[0] == "diff") return ParseLayerCommand(Action::kDiff, args);
   if (!args.empty() && args[0] == "check") return ParseLayerCommand(Action::kCheck, args);
   Draft draft;

@@ -42,6 +42,10 @@ enum class CreatePolicy { kFirst, kParent, kMostFreeSpace, kRoundRobin, kParentM
 // does; the nearest.
 enum class CopyUpPolicy { kTopDownParent, kBottomUpParent, kBottomUp };
 
+// What is done about changes that others make in the branches (AUFS's "user's direct branch access"): nothing, as
+// overlayfs; every name is looked at anew whenever it is looked up.
+enum class Udba { kNone, kReval };
+
 struct BranchSpec {
   std::string path;  // as typed
   BranchMode mode = BranchMode::kReadOnly;
@@ -63,6 +67,8 @@ struct Options {
   // The union.
   XattrNamespace xattr_namespace = XattrNamespace::kAuto;
   WhiteoutEncoding write_whiteouts = WhiteoutEncoding::kAuto;
+  Udba udba = Udba::kNone;
+  bool show_whiteouts = false;  // as the devices that they are in overlayfs's layers; read-only
   CreatePolicy create_policy = CreatePolicy::kParent;
   CopyUpPolicy copy_up_policy = CopyUpPolicy::kTopDownParent;
   bool xattr_off = false;              // applications see no xattrs: GETXATTR is answered ENOSYS
@@ -97,16 +103,21 @@ struct Options {
 // Whether the mountpoint is a fuse fd that the caller has mounted already.
 bool IsMountedFd(absl::string_view mountpoint);
 
-enum class Action { kMount, kStats, kDiff, kCheck, kHelp, kVersion };
+enum class Action { kMount, kStats, kBranch, kWhence, kDiff, kCheck, kHelp, kVersion };
 
 struct CommandLine {
   Action action = Action::kMount;
   // Of kMount. Of kDiff and kCheck: the upper layer, marked so by its mode, the lower layers if they are named, the
   // work directory, and whose xattrs count.
   Options options;
-  std::string mountpoint;  // of kStats
-  bool json = false;       // of kStats, kDiff, kCheck
-  bool repair = false;     // of kCheck
+  std::string mountpoint;  // of kStats, kBranch, kWhence; empty when options.control_path names the socket
+  bool json = false;       // of all but kMount
+  // Of kBranch: list, add, remove, move or mode. Of kBranch and kWhence: a directory, a branch's position, a path.
+  std::string branch_verb;
+  std::string path;
+  std::string branch_mode;  // of add and mode
+  int64_t position = 0;     // of add and move; -1: at the bottom
+  bool repair = false;      // of kCheck
 };
 
 // Parses argv without argv[0]. An error is one line that names the option, its value and what to do about it.

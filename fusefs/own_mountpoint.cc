@@ -13,7 +13,7 @@
 namespace acetate::fusefs {
 namespace {
 
-ErrnoOr<std::string> PathOf(const Branch& branch, int fd) {
+ErrnoOr<std::string> PathOfFd(const Branch& branch, int fd) {
   return branch.ReadLink(AT_FDCWD, absl::StrCat("/proc/self/fd/", fd).c_str());
 }
 
@@ -29,8 +29,8 @@ Errno UnionFs::HoldOwnMountpoint() {
 ErrnoOr<std::vector<std::string>> UnionFs::OwnMountpointIn(const Branch& branch) const {
   std::vector<std::string> path;
   if (own_mountpoint_ == nullptr) return path;
-  ACETATE_ASSIGN_OR_RETURN(std::string mountpoint, PathOf(branch, own_mountpoint_->get()));
-  ACETATE_ASSIGN_OR_RETURN(std::string root, PathOf(branch, branch.root_fd()));
+  ACETATE_ASSIGN_OR_RETURN(std::string mountpoint, PathOfFd(branch, own_mountpoint_->get()));
+  ACETATE_ASSIGN_OR_RETURN(std::string root, PathOfFd(branch, branch.root_fd()));
   absl::string_view inside = mountpoint;
   if (!absl::ConsumePrefix(&inside, root == "/" ? root : root + "/")) return path;
   path = absl::StrSplit(inside, '/');

@@ -330,7 +330,7 @@ class Fuzz {
 };
 
 TEST(StackFuzzTest, TheUnionIsAPlainDirectory) {
-  uint64_t first = 1, last = 200;
+  uint64_t first = 1, last = 80;
   if (const char* seeds = getenv("ACETATE_STACK_SEEDS")) {
     const std::vector<std::string> ends = absl::StrSplit(seeds, '-');
     ASSERT_TRUE(ends.size() == 2 && absl::SimpleAtoi(ends[0], &first) && absl::SimpleAtoi(ends[1], &last)) << seeds;

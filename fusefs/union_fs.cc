@@ -65,13 +65,7 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
   fs->root_->type = S_IFDIR;
   fs->root_->dir = std::make_unique<Directory>();
   for (NewBranch& added : branches) {
-    BranchSet::Member member;
-    member.branch = std::move(added.branch);
-    ACETATE_ASSIGN_OR_RETURN(member.own_mountpoint, fs->OwnMountpointIn(*member.branch));
-    if (added.workdir_fd.valid() && !options.read_only) {
-      ACETATE_ASSIGN_OR_RETURN(member.writable, WritableBranch::Open(member.branch.get(), std::move(added.workdir_fd),
-                                                                     &fs->xattrs_, options));
-    }
+    ACETATE_ASSIGN_OR_RETURN(BranchSet::Member member, fs->MakeMember(std::move(added)));
     const BranchId id = member.branch->id();
     ACETATE_RETURN_IF_ERROR(fs->branches_.Insert(fs->branches_.order().size(), std::move(member)));
     fs->root_->dir->layers.push_back(fs->RootLayer(id));
@@ -115,10 +109,13 @@ ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
 
 ErrnoOr<UnionFs::Location> UnionFs::Locate(const Dentry& dentry) {
   const LayerDirRef layer = dentry.parent->dir->In(dentry.home());
+  if (layer == nullptr) return Errno(ESTALE);  // its branch went, and the listing could not be read anew
   if (dentry.type == DT_DIR && IsOwnMountpoint(*layer, dentry.name))
     return Location{layer->branch, own_mountpoint_, ""};
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer.get()));
-  return Location{layer->branch, std::move(fd), dentry.name};
+  std::string name = dentry.name;
+  if (dentry.whiteout && !layer->branch->Stat(fd->get(), name.c_str()).ok()) name = DotWhName(name);
+  return Location{layer->branch, std::move(fd), std::move(name)};
 }
 
 ErrnoOr<UnionFs::Location> UnionFs::Locate(const Inode* inode) {
@@ -146,9 +143,7 @@ ErrnoOr<Inode*> UnionFs::ListedDirLocked(NodeId node) {
   return dir;
 }
 
-Errno UnionFs::ListLocked(Inode* inode) {
-  Directory& dir = *inode->dir;
-  if (dir.listed) return kOk;
+ErrnoOr<std::vector<MergedEntry>> UnionFs::ReadListingLocked(const Directory& dir) {
   std::vector<LayerListing> listings;
   listings.reserve(dir.layers.size());
   for (const LayerDirRef& layer : dir.layers) {
@@ -160,11 +155,17 @@ Errno UnionFs::ListLocked(Inode* inode) {
     if (!listing.ok()) return listing.error();
     listings.push_back(*std::move(listing));
   }
-  std::vector<MergedEntry> merged = MergeDir(listings);
+  return MergeDir(listings);
+}
+
+Errno UnionFs::ListLocked(Inode* inode) {
+  Directory& dir = *inode->dir;
+  if (dir.listed) return kOk;
+  ACETATE_ASSIGN_OR_RETURN(std::vector<MergedEntry> merged, ReadListingLocked(dir));
   dir.entries.reserve(merged.size());
   dir.order.reserve(merged.size());
   for (MergedEntry& entry : merged) {
-    if (entry.whiteout() && !MattersLocked(*dir.layers[entry.end]->branch)) continue;
+    if (entry.whiteout() && !options_.show_whiteouts && !MattersLocked(*dir.layers[entry.end]->branch)) continue;
     Dentry* dentry = AddDentry(inode, std::move(entry.name));
     ApplyLocked(dir, entry, dentry);
     if (!dentry->hidden()) ShowDentry(dentry);
@@ -255,6 +256,7 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   }
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(*dentry));
   ACETATE_ASSIGN_OR_RETURN(*st, where.branch->Stat(where.dirfd(), where.c_name()));
+  if (dentry->whiteout) st->st_mode = (st->st_mode & 07777) | S_IFCHR;
   LayerStack stack;
   if (S_ISDIR(st->st_mode)) {
     ACETATE_ASSIGN_OR_RETURN(stack, StackOf(*dentry));
@@ -276,6 +278,7 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   inode->type = st->st_mode & S_IFMT;
   inode->ino = dentry->ino;
   inode->home = home;
+  if (options_.udba != Udba::kNone) inode->object_ino = st->st_ino;
   const bool indexed = links != nullptr && links->indexed;
   EnterLinksLocked(inode.get(), std::move(links));
   WritableBranch* writable = HomeOf(inode.get());
@@ -336,6 +339,11 @@ ErrnoOr<struct stat> UnionFs::AttrLocked(Inode* inode) {
 }
 
 Errno UnionFs::PresentLocked(Inode* inode, struct stat* st) {
+  if (options_.show_whiteouts && S_ISCHR(inode->type)) {
+    // As overlayfs's layers have it, whatever encoding this one has.
+    st->st_mode = (st->st_mode & 07777) | S_IFCHR;
+    st->st_size = st->st_blocks = 0;
+  }
   if (S_ISREG(st->st_mode) && st->st_blocks * 512 < st->st_size) {
     // A file with holes: or one whose contents are in a lower layer, whose space is shown.
     ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));

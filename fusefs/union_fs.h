@@ -94,6 +94,36 @@ class UnionFs {
   ErrnoOr<off_t> LSeek(NodeId node, off_t offset, int whence);
   ErrnoOr<size_t> CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size, unsigned flags);
 
+  // rearrange.cc: the branches of a union in use. Positions count from the top. What the kernel knows of the union is
+  // to be told anew by the caller.
+  struct BranchState {
+    BranchId id = kNoBranch;
+    BranchSpec spec;
+    int root_fd = -1;
+    int work_fd = -1;  // of a writable one
+  };
+  std::vector<BranchState> Branches();
+  // An id for a branch that is to be added.
+  BranchId FreeBranchId();
+  Errno AddBranch(size_t position, NewBranch added);
+  // These are EBUSY, and `in_use` is the path, when a file that is in use would be lost. EINVAL for the only branch.
+  Errno RemoveBranch(BranchId branch, std::string* in_use);
+  // Puts another one with the same id and directory in its place: with another mode.
+  // `replacement` is taken when it succeeds.
+  Errno ReplaceBranch(BranchId branch, NewBranch* replacement, std::string* in_use);
+  void MoveBranch(BranchId branch, size_t position);
+  std::vector<std::string> RootNames();
+
+  // whence.cc
+  // What a layer holds at a path of the union, or for it.
+  struct Finding {
+    BranchId branch = kNoBranch;
+    std::string path;  // in the branch
+    std::string what;
+  };
+  // Top first. ENOENT when no layer has anything there.
+  ErrnoOr<std::vector<Finding>> Whence(const std::string& path);
+
  private:
   // Where an object is: an fd and a name for Branch's calls. Valid until the lock is released.
   struct Location {
@@ -136,6 +166,7 @@ class UnionFs {
   NodeId IdOf(const Inode* inode) const { return inode == root_.get() ? kRootId : reinterpret_cast<NodeId>(inode); }
   // The directory `node`, listed; ENOTDIR for others, ENOENT for one that was removed.
   ErrnoOr<Inode*> ListedDirLocked(NodeId node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<std::vector<MergedEntry>> ReadListingLocked(const Directory& dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno ListLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   LayerDirRef RootLayer(BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether a name that is hidden by that branch's whiteout is to be remembered: something may be written below it.
@@ -370,6 +401,31 @@ class UnionFs {
   void ApplyLocked(const Directory& dir, const MergedEntry& entry, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // After a change of what a branch holds under the name: `below` and `end` by what is there.
   void RefreshLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsSameLocked(const Directory& dir, const MergedEntry& entry, const Dentry& dentry) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The name shows nothing any more, by no doing of the union's. Who uses the object keeps it as far as that is there.
+  void LoseNameLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes a name of a listed directory what the layers say. Whether another object is shown than before.
+  bool ReconcileLocked(Inode* dir, MergedEntry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All names of it.
+  Errno RelistLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Finds the layers of a known directory anew.
+  void RestackDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A name, with what it leads to.
+  Errno ReexamineLocked(Inode* dir, const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All that is known, after a change of the branches.
+  void RestackLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- whence.cc
+  ErrnoOr<std::vector<Finding>> FindingsLocked(const Directory& parent, const std::string& name, const Dentry* shown)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- rearrange.cc
+  // A path of the union that would be lost with a branch; empty when nothing is in use there. `dirs`: directories
+  // count, too.
+  std::string InUseLocked(BranchId branch, bool dirs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string PathOf(const Inode* inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<BranchSet::Member> MakeMember(NewBranch added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- ops_data.cc
   ErrnoOr<FdRef> DataFdLocked(Inode* inode, bool write) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -421,6 +477,7 @@ class UnionFs {
   FdCache dir_fds_ ABSL_GUARDED_BY(mu_);
   FdCache data_fds_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<Inode> root_;
+  std::vector<std::unique_ptr<Branch>> retired_ ABSL_GUARDED_BY(mu_);        // fds in use may still be theirs
   absl::flat_hash_map<LowerKey, Inode*> lower_linked_ ABSL_GUARDED_BY(mu_);  // of read-only branches
   // Inodes in use that have no name in any listed directory.
   absl::flat_hash_set<Inode*> orphans_ ABSL_GUARDED_BY(mu_);

@@ -66,7 +66,9 @@ ErrnoOr<LayerListing> ReadLayerName(const Branch& branch, const OverlayXattr& xa
          xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts);
     listing.entries.push_back({name, st->st_ino, static_cast<unsigned char>(IFTODT(st->st_mode)), whiteout});
   }
-  if (dot_wh && branch.Stat(dirfd, DotWhName(name).c_str()).ok()) listing.entries.push_back({name, 0, DT_REG, true});
+  if (!dot_wh) return listing;
+  ErrnoOr<struct stat> mark = branch.Stat(dirfd, DotWhName(name).c_str());
+  if (mark.ok()) listing.entries.push_back({name, mark->st_ino, DT_REG, true});
   return listing;
 }
 
