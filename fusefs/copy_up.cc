@@ -191,6 +191,7 @@ Errno UnionFs::CopyMetadata(const Location& from, const struct stat& st, int to_
   // After the owner, which would clear security.capability.
   ACETATE_RETURN_IF_ERROR(CopyXattrs(from, to_dirfd, to_name));
   if (!S_ISLNK(st.st_mode)) ACETATE_RETURN_IF_ERROR(upper_->Chmod(to_dirfd, to_name, st.st_mode & 07777));
+  ACETATE_RETURN_IF_ERROR(CarryFlags(from, st, to_dirfd, to_name));
   const struct timespec times[2] = {st.st_atim, st.st_mtim};
   return upper_->SetTimes(to_dirfd, to_name, times);
 }

@@ -16,6 +16,7 @@ struct FuseContext {
   Stats* stats;
   const Options* options;
   fuse_session* session = nullptr;  // set by NewFuseSession
+  bool guards_flags = false;        // the kernel lets only the owner change flags; set by INIT
 };
 
 // A libfuse session over `context`; null after libfuse has said why on its log. The caller mounts, runs and destroys

@@ -32,6 +32,7 @@ ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool
   if (name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
   Dentry* dentry = Find(dir, name);
   if (dentry != nullptr && !dentry->whiteout) return Errno(EEXIST);
+  ACETATE_RETURN_IF_ERROR(MayAddToLocked(dir));
   ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir->dir->upper.get()));
   const std::string acl = heir != nullptr ? DefaultAcl(*upper_, fd->get()) : "";
@@ -94,6 +95,7 @@ ErrnoOr<Entry> UnionFs::EnterLocked(Dentry* dentry, mode_t type) {
   ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &entry.attr));
   ++inode->lookups;
   inode->contents_known = true;
+  inode->protection = Protection::kNone;
   // A new directory is empty; there is no need to read it to know.
   if (inode->is_dir()) inode->dir->listed = true;
   entry.node = IdOf(inode);
@@ -151,6 +153,7 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (inode->is_dir()) return Errno(EPERM);
+  ACETATE_RETURN_IF_ERROR(MayChangeLocked(inode));
   ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
   ACETATE_RETURN_IF_ERROR(RedirectFileLocked(inode));
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(new_parent));
@@ -175,6 +178,7 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
 ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
+  ACETATE_RETURN_IF_ERROR(MayAddToLocked(dir));
   ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
   ACETATE_ASSIGN_OR_RETURN(FdRef dir_fd, DirFd(dir->dir->upper.get()));
   if (DefaultAcl(*upper_, dir_fd->get()).empty()) mode &= ~caller.umask;
@@ -192,6 +196,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   inode->lookups = 1;
   HoldByFdLocked(inode.get(), std::move(fd));
   inode->contents_known = true;
+  inode->protection = Protection::kNone;
   ACETATE_RETURN_IF_ERROR(PresentLocked(inode.get(), &st));
   orphans_.insert(inode.get());
   stats_->Set(Gauge::kKnownInodes, ++known_);

@@ -74,6 +74,7 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
 }
 
 ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid) {
+  ACETATE_RETURN_IF_ERROR(MayWrite(node, offset));
   ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
   Written written;
   if (kill_suid) {
@@ -135,6 +136,7 @@ Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
 }
 
 Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {
+  ACETATE_RETURN_IF_ERROR(MayFallocate(node, mode));
   // Holes that are made, or filled with nothing, must not be taken for what is still to be copied.
   ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/true));
   return fallocate(target.raw(), mode, offset, length) == 0 ? kOk : Errno::Last();
@@ -159,6 +161,7 @@ ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
 
 ErrnoOr<size_t> UnionFs::CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size,
                                        unsigned flags) {
+  ACETATE_RETURN_IF_ERROR(MayWrite(out, out_offset));
   ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(out, kWhole, /*whole=*/true));
   ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(in));
   if (source.lazy != nullptr) return Errno(EXDEV);  // the kernel copies by reading and writing then

@@ -78,6 +78,7 @@ Errno UnionFs::Unlink(NodeId parent, const std::string& name) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, FindShown(dir, name));
+  ACETATE_RETURN_IF_ERROR(MayRemoveLocked(dentry));
   if (dentry->type == DT_DIR) return Errno(EISDIR);
   if (dentry->inode == nullptr && index_ != nullptr) {
     struct stat st;
@@ -147,6 +148,7 @@ Errno UnionFs::RmDir(NodeId parent, const std::string& name) {
   if (dentry->type != DT_DIR) return Errno(ENOTDIR);
   struct stat st;
   ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &st));
+  ACETATE_RETURN_IF_ERROR(MayRemoveLocked(dentry));
   ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(inode));
   ACETATE_RETURN_IF_ERROR(CopyUpDirLocked(dir));
   ACETATE_RETURN_IF_ERROR(RemoveDirLocked(dentry));

@@ -103,6 +103,7 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
     target_side.same_object = target_inode == inode;
     ACETATE_ASSIGN_OR_RETURN(RenamePlan plan, PlanRename(SideOf(source), target_side, flags, options_.write_redirects));
     if (plan.nothing_to_do) return kOk;
+    ACETATE_RETURN_IF_ERROR(MayRenameLocked(source, new_dir, target));
     if (!writable()) return Errno(EROFS);
     if (plan.check_target_empty) ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(target_inode));
     // Copying contents gives up the lock: afterwards all is looked at anew.

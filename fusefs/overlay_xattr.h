@@ -35,6 +35,7 @@ class OverlayXattr {
   const std::string& ino() const { return ino_; }
   const std::string& origin() const { return origin_; }
   const std::string& nlink() const { return nlink_; }
+  const std::string& protattr() const { return protattr_; }
 
   // Whether `key`, as stored in a branch, is the union's own.
   bool IsOwn(absl::string_view key) const;
@@ -64,6 +65,7 @@ class OverlayXattr {
   const std::string ino_;
   const std::string origin_;
   const std::string nlink_;
+  const std::string protattr_;
 };
 
 }  // namespace acetate::fusefs

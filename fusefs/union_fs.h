@@ -97,6 +97,12 @@ class UnionFs {
   Errno SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags);
   Errno RemoveXattr(NodeId node, const std::string& key);
 
+  // ops_flags.cc: what FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR say. ENOTTY of what has no flags where it lies.
+  ErrnoOr<unsigned> GetFlags(NodeId node);
+  Errno SetFlags(NodeId node, unsigned flags);
+  ErrnoOr<fsxattr> GetFsXattr(NodeId node);
+  Errno SetFsXattr(NodeId node, const fsxattr& attributes);
+
   // ops_create.cc. The caller's umask is applied here.
   ErrnoOr<Entry> MkNod(NodeId parent, const std::string& name, mode_t mode, dev_t device, const Caller& caller);
   ErrnoOr<Entry> MkDir(NodeId parent, const std::string& name, mode_t mode, const Caller& caller);
@@ -287,6 +293,23 @@ class UnionFs {
   Errno PublishCopyLocked(Inode* inode, const std::string& temp, UniqueFd* data) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyMetadata(const Location& from, const struct stat& st, int to_dirfd, const char* to_name);
   Errno CopyXattrs(const Location& from, int to_dirfd, const char* to_name);
+
+  // -- ops_flags.cc
+  ErrnoOr<UniqueFd> OpenForFlagsLocked(const Inode* inode, const Location& where) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  unsigned ReadProtectionLocked(const Location& where) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of an object of the upper branch. EPERM where that has no xattrs.
+  Errno WriteProtectionLocked(Inode* inode, const Location& where, unsigned flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // To a copy, of the flags that it keeps (ovl_copy_fileattr()).
+  Errno CarryFlags(const Location& from, const struct stat& st, int to_dirfd, const char* to_name);
+  Protection ProtectionLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // EPERM for what immutable and append-only objects do not allow.
+  Errno MayChangeLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayAddToLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayRemoveLocked(const Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayRenameLocked(const Dentry* source, Inode* new_dir, const Dentry* target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayWrite(NodeId node, off_t from);
+  Errno MayFallocate(NodeId node, int mode);
+  Errno MaySetAttr(NodeId node, const AttrChange& change);
 
   // -- ops_create.cc
   // Makes an object called `name` in the directory by `make(dirfd, name, umask)`, over a whiteout or not, and enters
