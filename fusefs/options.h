@@ -94,9 +94,10 @@ struct CommandLine {
   // Of kMount. Of kDiff and kCheck: the upper layer, marked so by its mode, the lower layers if they are named, the
   // work directory, and whose xattrs count.
   Options options;
-  std::string mountpoint;  // of kStats
-  bool json = false;       // of kStats, kDiff, kCheck
-  bool repair = false;     // of kCheck
+  std::string mountpoint;     // of kStats
+  bool json = false;          // of kStats, kDiff, kCheck
+  bool repair = false;        // of kCheck
+  bool format_given = false;  // of kDiff, kCheck: the upper layer's format is not to be found out
 };
 
 // Parses argv without argv[0]. An error is one line that names the option, its value and what to do about it.
