@@ -244,6 +244,16 @@ TEST_F(CheckCommandTest, AVolatileMarkIsToldAndLeft) {
   EXPECT_EQ(nlohmann::json::parse(result->output)["volatile"], true);
 }
 
+TEST_F(CheckCommandTest, AnOpaqueMarkOfFuseOverlayfsIsNoFault) {
+  scene_.Put("lower/dir/below");
+  scene_.Put("upper/dir/.wh..wh..opq");
+  scene_.PutWhiteout("upper/dir/.wh..opq");
+  scene_.Mark("upper/dir", "user.fuseoverlayfs.opaque", "y");
+  scene_.PutWhiteout("upper/dir/below");
+  EXPECT_THAT(Exact({"--repair"}), ElementsAre("upper/dir/below: whiteout that hides nothing; removed"));
+  EXPECT_TRUE(scene_.IsWhiteout("upper/dir/.wh..opq"));
+}
+
 TEST_F(CheckCommandTest, AnUnknownMarkOfTheWorkDirectoryIsAnError) {
   scene_.PutDir("work/work/incompat/quantum");
   EXPECT_THAT(std::string(Run({"--workdir=" + scene_ / "work"}).status().message()), HasSubstr("feature 'quantum'"));

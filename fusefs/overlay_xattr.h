@@ -37,6 +37,7 @@ class OverlayXattr {
   const std::string& nlink() const { return nlink_; }
   const std::string& protattr() const { return protattr_; }
 
+  bool trusted() const { return prefix_[0] == 't'; }
   // Whether `key`, as stored in a branch, is the union's own.
   bool IsOwn(absl::string_view key) const;
   // The stored name of what an application calls `key`.
