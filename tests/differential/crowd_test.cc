@@ -39,6 +39,13 @@ bool IsBroken(const std::string& outcome) {
   return false;
 }
 
+// At times with few fds; at times files are copied in the background from two pieces on, while others write them.
+std::unique_ptr<Tree> MountForCrowd(int seed, const UnionDirectories& directories) {
+  std::vector<std::string> options;
+  if (seed % 2 != 0) options.push_back("lazy_copy_up_min=128K");
+  return MountProgramUnion("", directories, seed % 3 == 0 ? 48 : 0, options);
+}
+
 // The union is unmounted well, leaves nothing over, and shows the same to those who mount its layers afterwards.
 void ExpectGoodEnd(std::unique_ptr<Tree> mounted, const UnionDirectories& directories, time_t began) {
   mounted->Enter(began);
@@ -65,7 +72,7 @@ TEST_P(CrowdTest, EndsInOneTreeForAll) {
   Bases bases;
   Random random(seed);
   const UnionDirectories directories = MaterialiseLayers(RandomLayers(random), bases.Fresh(seed % 2 == 0));
-  std::unique_ptr<Tree> mounted = MountProgramUnion("", directories, seed % 3 == 0 ? 48 : 0);
+  std::unique_ptr<Tree> mounted = MountForCrowd(seed, directories);
 
   std::vector<std::unique_ptr<Worker>> crowd;
   std::vector<Op> ops(kCrowd);
@@ -166,7 +173,7 @@ TEST_P(NeighboursTest, EachSeesItsOwnSubtreeAsIfAlone) {
   for (size_t i = 0; i < names.size(); ++i) {
     subtrees.push_back(MakeSubtree(names[i], 100 * seed + i, base, &directories));
   }
-  std::unique_ptr<Tree> mounted = MountProgramUnion("", directories, seed % 3 == 0 ? 48 : 0);
+  std::unique_ptr<Tree> mounted = MountForCrowd(seed, directories);
   // By this thread, with which they end.
   for (size_t i = 0; i < names.size(); ++i) {
     subtrees[i].in_plain = std::make_unique<Worker>(subtrees[i].plain->root(), began);
