@@ -71,7 +71,7 @@ TEST_P(CrowdTest, EndsInOneTreeForAll) {
   EnterPrivateMountNamespace();
   Bases bases;
   Random random(seed);
-  const UnionDirectories directories = MaterialiseLayers(RandomLayers(random), bases.Fresh(seed % 2 == 0));
+  const UnionDirectories directories = MaterialiseLayers(Sound(RandomLayers(random)), bases.Fresh(seed % 2 == 0));
   std::unique_ptr<Tree> mounted = MountForCrowd(seed, directories);
 
   std::vector<std::unique_ptr<Worker>> crowd;
@@ -113,7 +113,7 @@ struct Subtree {
 // Makes the layers of a subtree called `name` below those of the union, and the plain directory.
 Subtree MakeSubtree(const std::string& name, uint64_t seed, const std::string& base, UnionDirectories* directories) {
   Random random(seed);
-  const Layers layers = RandomLayers(random);
+  const Layers layers = Sound(RandomLayers(random));
   const UnionDirectories parts = MaterialiseLayers(layers, absl::StrCat(base, "/", name));
   const auto move = [&](const std::string& from, const std::string& layer) {
     MakeDirs(layer);
