@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "fusefs/open_layer.h"
 #include "fusefs/path_text.h"
+#include "fusefs/volatile_mark.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -30,11 +31,11 @@ nlohmann::json ToJson(const Problem& problem, bool repair) {
 
 }  // namespace
 
-std::string FormatCheck(const std::vector<Problem>& problems, const CommandLine& line) {
+std::string FormatCheck(const std::vector<Problem>& problems, bool is_volatile, const CommandLine& line) {
   if (line.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const Problem& problem : problems) list.push_back(ToJson(problem, line.repair));
-    return absl::StrCat(nlohmann::json({{"problems", std::move(list)}}).dump(), "\n");
+    return absl::StrCat(nlohmann::json({{"problems", std::move(list)}, {"volatile", is_volatile}}).dump(), "\n");
   }
   std::string text;
   for (const Problem& problem : problems) {
@@ -43,22 +44,34 @@ std::string FormatCheck(const std::vector<Problem>& problems, const CommandLine&
     absl::StrAppend(&text, PathText(absl::StrCat(root, problem.path.empty() ? "" : "/", problem.path)), ": ",
                     problem.what, "; ", Outcome(problem, line.repair), "\n");
   }
+  if (is_volatile) {
+    const std::string& work = line.options.branches.front().workdir;
+    absl::StrAppend(&text, PathText(work), ": its writable layer ", PathText(VolatileMark::Advice(work)), "\n");
+  }
   return text;
 }
 
 absl::StatusOr<CheckResult> RunCheck(const CommandLine& line) {
-  absl::StatusOr<OpenedLayer> layer = OpenLayer(line.options, /*exclusive=*/true);
+  absl::StatusOr<OpenedLayer> layer = OpenLayer(line, /*exclusive=*/true);
   if (!layer.ok()) return layer.status();
+  absl::StatusOr<bool> is_volatile = false;
+  if (layer->work_fd.valid()) is_volatile = VolatileMark::IsThere(layer->work_fd.get(), line.options.branches.front().workdir);
+  if (!is_volatile.ok()) return is_volatile.status();
   LayerCheck check;
   check.upper = layer->upper.get();
   check.reading = layer->reading;
   check.lowers = layer->lowers.get();
   check.work_fd = layer->work_fd.get();
+  check.is_volatile = *is_volatile;
   check.repair = line.repair;
   umask(0);
   ErrnoOr<std::vector<Problem>> problems = CheckLayer(check);
   if (!problems.ok()) return ErrnoToStatus(problems.error(), "check the layer");
-  return CheckResult{FormatCheck(*problems, line), problems->empty() ? kCheckClean : kCheckFound};
+  CheckResult result;
+  result.output = FormatCheck(*problems, *is_volatile, line);
+  if (!problems->empty()) result.exit_status = kCheckFound;
+  if (*is_volatile) result.exit_status = kCheckVolatile;
+  return result;
 }
 
 }  // namespace acetate::fusefs

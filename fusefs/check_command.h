@@ -15,6 +15,8 @@ namespace acetate::fusefs {
 inline constexpr int kCheckClean = 0;
 inline constexpr int kCheckFound = 1;   // problems, repaired or not
 inline constexpr int kCheckFailed = 2;  // bad usage, a layer in use, or one that cannot be read to its end
+// Problems or not, the layer was mounted volatile and not unmounted cleanly (volatile_mark.h): its files may be torn.
+inline constexpr int kCheckVolatile = 3;
 
 struct CheckResult {
   std::string output;
@@ -24,6 +26,7 @@ struct CheckResult {
 absl::StatusOr<CheckResult> RunCheck(const CommandLine& line);
 
 // One line for each problem: where, what, and what a repair does or did; or one line of JSON.
-std::string FormatCheck(const std::vector<Problem>& problems, const CommandLine& line);
+// `is_volatile`: the work directory carries the mark, which is told too.
+std::string FormatCheck(const std::vector<Problem>& problems, bool is_volatile, const CommandLine& line);
 
 }  // namespace acetate::fusefs

@@ -18,6 +18,7 @@
 namespace acetate::fusefs {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
@@ -38,7 +39,7 @@ class CheckCommandTest : public ::testing::Test {
     absl::StatusOr<CheckResult> result = Run(options);
     EXPECT_TRUE(result.ok()) << result.status();
     if (!result.ok()) return {};
-    EXPECT_EQ(result->exit_status, result->output.empty() ? kCheckClean : kCheckFound);
+    EXPECT_EQ(result->exit_status, result->output.empty() ? kCheckClean : status_when_found_);
     const std::string output = absl::StrReplaceAll(result->output, {{scene_ / "", ""}});
     return absl::StrSplit(output, '\n', absl::SkipEmpty());
   }
@@ -49,7 +50,15 @@ class CheckCommandTest : public ::testing::Test {
     return Lines(options);
   }
 
+  // A layer of containers/storage: its directory `diff`, the short name beside it.
+  std::string PutEngineLayer(const std::string& name) {
+    scene_.PutDir(name + "/diff");
+    scene_.Put(name + "/link", "VV3HKDMOEHUCJGLUOYLXPRHQ3Z");
+    return scene_ / (name + "/diff");
+  }
+
   LayerScene scene_;
+  int status_when_found_ = kCheckFound;
 };
 
 TEST_F(CheckCommandTest, AGoodLayerIsClean) {
@@ -214,6 +223,61 @@ TEST_F(CheckCommandTest, LeftoversInTheWorkDirectory) {
                           "work/work/#2: left over from a change that did not end; --repair removes it"));
   EXPECT_THAT(Lines({work, "--repair"}), ElementsAre(EndsWith("; removed"), EndsWith("; removed")));
   EXPECT_THAT(Lines({work}), IsEmpty());
+}
+
+TEST_F(CheckCommandTest, AVolatileMarkIsToldAndLeft) {
+  status_when_found_ = kCheckVolatile;
+  scene_.Put("work/work/incompat/volatile/dirty");
+  const std::string work = "--workdir=" + scene_ / "work";
+  const auto told = AllOf(HasSubstr("work: its writable layer was mounted volatile and not unmounted cleanly"),
+                          HasSubstr("remove 'work/work/incompat/volatile'"));
+  EXPECT_THAT(Lines(), IsEmpty()) << "nobody named the work directory";
+  EXPECT_THAT(Lines({work}), ElementsAre(told));
+  scene_.Put("work/work/#1");
+  EXPECT_THAT(Lines({work, "--repair"}),
+              ElementsAre("work/work/#1: left over from a change that did not end; no repair", told));
+  EXPECT_TRUE(scene_.Exists("work/work/incompat/volatile/dirty"));
+  EXPECT_TRUE(scene_.Exists("work/work/#1"));
+  absl::StatusOr<CheckResult> result = Run({work, "--json"});
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->exit_status, kCheckVolatile);
+  EXPECT_EQ(nlohmann::json::parse(result->output)["volatile"], true);
+}
+
+TEST_F(CheckCommandTest, AnOpaqueMarkOfFuseOverlayfsIsNoFault) {
+  scene_.Put("lower/dir/below");
+  scene_.Put("upper/dir/.wh..wh..opq");
+  scene_.PutWhiteout("upper/dir/.wh..opq");
+  scene_.Mark("upper/dir", "user.fuseoverlayfs.opaque", "y");
+  scene_.PutWhiteout("upper/dir/below");
+  EXPECT_THAT(Exact({"--repair"}), ElementsAre("upper/dir/below: whiteout that hides nothing; removed"));
+  EXPECT_TRUE(scene_.IsWhiteout("upper/dir/.wh..opq"));
+}
+
+TEST_F(CheckCommandTest, AnUnknownMarkOfTheWorkDirectoryIsAnError) {
+  scene_.PutDir("work/work/incompat/quantum");
+  EXPECT_THAT(std::string(Run({"--workdir=" + scene_ / "work"}).status().message()), HasSubstr("feature 'quantum'"));
+}
+
+TEST_F(CheckCommandTest, LayersOfContainerEnginesAreKnown) {
+  const std::string lower = PutEngineLayer("store/a");
+  scene_.Put("lower/gone");
+  scene_.Put("store/a/diff/.wh.gone");
+  scene_.PutWhiteout("upper/gone");
+  EXPECT_THAT(Lines({"--lowerdir=" + lower + ":" + scene_ / "lower"}),
+              ElementsAre("upper/gone: whiteout that hides nothing; --repair removes it"));
+
+  const std::string upper = PutEngineLayer("store/b");
+  scene_.Put("store/b/diff/.wh.gone");
+  const auto check = [&](const std::vector<std::string>& options) {
+    std::vector<std::string> args = {"check", upper, "--lowerdir=" + scene_ / "lower"};
+    args.insert(args.end(), options.begin(), options.end());
+    absl::StatusOr<CheckResult> result = RunCheck(*ParseCommandLine(args));
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? result->output : "";
+  };
+  EXPECT_EQ(check({}), "");
+  EXPECT_THAT(check({"--format=overlay"}), HasSubstr("whiteout of AUFS, an ordinary file here"));
 }
 
 TEST_F(CheckCommandTest, IndexEntriesThatNoNameLeadsTo) {

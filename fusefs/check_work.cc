@@ -15,6 +15,7 @@ namespace acetate::fusefs {
 namespace {
 
 constexpr char kInnerName[] = "work";
+constexpr char kMarks[] = "incompat";  // volatile_mark.h
 
 ErrnoOr<std::vector<std::string>> Leftovers(const Branch& branch, int work_fd) {
   std::vector<std::string> names;
@@ -23,7 +24,7 @@ ErrnoOr<std::vector<std::string>> Leftovers(const Branch& branch, int work_fd) {
   if (!inner.ok()) return inner.error();
   ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, branch.ReadDir(inner->get()));
   for (RawEntry& entry : entries) {
-    if (entry.name != kWhiteoutTemplate) names.push_back(std::move(entry.name));
+    if (entry.name != kWhiteoutTemplate && entry.name != kMarks) names.push_back(std::move(entry.name));
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -65,18 +66,19 @@ Errno CheckWorkDir(const LayerCheck& check, std::vector<Problem>* problems) {
   ACETATE_RETURN_IF_ERROR(CheckIndex(check, problems));
   ACETATE_ASSIGN_OR_RETURN(std::vector<std::string> left, Leftovers(*check.upper, check.work_fd));
   if (left.empty()) return kOk;
-  // As the next mount would.
+  // As the next mount would; which is refused while the mark is there.
+  const bool repair = check.repair && !check.is_volatile;
   Errno cleaned;
-  if (check.repair) cleaned = WorkDir::Open(check.upper, check.work_fd).error();
+  if (repair) cleaned = WorkDir::Open(check.upper, check.work_fd).error();
   for (const std::string& name : left) {
     Problem problem;
     problem.in_work = true;
     problem.path = absl::StrCat(kInnerName, "/", name);
     problem.what = "left over from a change that did not end";
-    problem.remedy = "removes it";
+    if (!check.is_volatile) problem.remedy = "removes it";
     problem.done = "removed";
     problem.failure = cleaned;
-    problem.repaired = check.repair && cleaned.ok();
+    problem.repaired = repair && cleaned.ok();
     problems->push_back(std::move(problem));
   }
   return kOk;

@@ -233,6 +233,7 @@ Errno UnionFs::CopyMetadata(const WritableBranch& to, const Location& from, cons
   // After the owner, which would clear security.capability.
   ACETATE_RETURN_IF_ERROR(CopyXattrs(to, from, temp));
   if (!S_ISLNK(st.st_mode)) ACETATE_RETURN_IF_ERROR(to->Chmod(to.work_fd(), temp, st.st_mode & 07777));
+  ACETATE_RETURN_IF_ERROR(CarryFlags(to, from, st, temp));
   const struct timespec times[2] = {st.st_atim, st.st_mtim};
   return to->SetTimes(to.work_fd(), temp, times);
 }

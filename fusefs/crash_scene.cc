@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -24,8 +25,8 @@
 namespace acetate::fusefs {
 namespace {
 
-int g_reached = 0;
-int g_deadly = 0;  // 0: none
+std::atomic<int> g_reached = 0;
+std::atomic<int> g_deadly = 0;  // 0: none
 
 // Everything in the layers is older than this.
 constexpr time_t kLongAgo = 1000000000;

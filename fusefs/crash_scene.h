@@ -17,7 +17,7 @@
 
 namespace acetate::fusefs {
 
-// The fault point: where this process dies. One thread.
+// The fault point: where this process dies. The changes of all its threads are counted together.
 class FaultPoint {
  public:
   // From now on the process ends, with kDied, at the `nth` change, counted from 1.

@@ -74,7 +74,7 @@ std::string FormatDiff(const std::vector<Change>& changes, bool exact, bool json
 }
 
 absl::StatusOr<std::string> DiffOutput(const CommandLine& line) {
-  absl::StatusOr<OpenedLayer> layer = OpenLayer(line.options, /*exclusive=*/false);
+  absl::StatusOr<OpenedLayer> layer = OpenLayer(line, /*exclusive=*/false);
   if (!layer.ok()) return layer.status();
   absl::StatusOr<std::vector<Change>> changes = DiffLayer(*layer->upper, layer->reading, layer->lowers.get());
   if (!changes.ok()) return changes.status();

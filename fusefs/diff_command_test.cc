@@ -49,6 +49,28 @@ class DiffCommandTest : public ::testing::Test {
   LayerScene scene_;
 };
 
+TEST_F(DiffCommandTest, LayersOfContainerEnginesAreKnown) {
+  for (const char* layer : {"store/a", "store/b"}) {
+    scene_.PutDir(std::string(layer) + "/diff");
+    scene_.Put(std::string(layer) + "/link", "VV3HKDMOEHUCJGLUOYLXPRHQ3Z");
+  }
+  for (const char* name : {"one", "two", "three"}) scene_.Put(std::string("lower/") + name);
+  scene_.Put("store/a/diff/.wh.one");
+  scene_.Put("store/b/diff/.wh.two");
+  const auto diff = [&](const std::vector<std::string>& options) {
+    std::vector<std::string> args = {"diff", scene_ / "store/b/diff", "--userxattr",
+                                     "--lowerdir=" + scene_ / "store/a/diff" + ":" + scene_ / "lower"};
+    args.insert(args.end(), options.begin(), options.end());
+    absl::StatusOr<std::string> output = DiffOutput(*ParseCommandLine(args));
+    EXPECT_TRUE(output.ok()) << output.status();
+    return output.ok() ? *output : "";
+  };
+  EXPECT_EQ(diff({}), "D two\n");
+  EXPECT_EQ(diff({"--format=overlay"}), "A .wh.two\n");
+  scene_.Put("store/b/diff/.wh.one");  // gone already
+  EXPECT_EQ(diff({}), "N one\nD two\n");
+}
+
 TEST_F(DiffCommandTest, AnEmptyLayerChangesNothing) {
   scene_.Put("lower/a", "1");
   EXPECT_THAT(Lines(), IsEmpty());

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "fusefs/fuse_ioctl.h"
+
 namespace acetate::fusefs {
 namespace {
 
@@ -383,6 +385,8 @@ void Init(void* userdata, fuse_conn_info* connection) {
   connection->want &= ~unwanted;
   connection->want |= connection->capable & wanted;
   connection->time_gran = 1;
+  // From 5.13 on it asks as for every filesystem (fuse_fileattr_set()); which is not told, 5.14 is.
+  context->guards_flags = connection->proto_minor >= 34;
   const Options& options = *context->options;
   if (options.max_read != 0) connection->max_read = options.max_read;
   if (options.max_write != 0) connection->max_write = options.max_write;
@@ -421,6 +425,7 @@ const fuse_lowlevel_ops kOps = {
     .listxattr = ListXattr,
     .removexattr = RemoveXattr,
     .create = Create,
+    .ioctl = HandleIoctl,
     .forget_multi = ForgetMulti,
     .fallocate = Fallocate,
     .readdirplus = ReadDirPlus,

@@ -34,6 +34,7 @@ struct FuseContext {
   Stats* stats;
   const Options* options;
   fuse_session* session = nullptr;  // set by NewFuseSession
+  bool guards_flags = false;        // the kernel lets only the owner change flags; set by INIT
   MissingInRoot missing = {};
 };
 

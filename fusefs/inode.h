@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "fusefs/branch.h"
 #include "fusefs/fd_cache.h"
+#include "fusefs/file_flags.h"
 #include "fusefs/lazy_file.h"
 #include "fusefs/redirect.h"
 
@@ -117,6 +118,7 @@ struct Inode {
   bool data_writable = false;   // the cached data fd can write
   bool own_ino = true;          // of a writable branch's object: its number is not that of an object below
   bool contents_known = false;  // of a regular file: `lower_data` has been looked for
+  Protection protection = Protection::kUnknown;
   uint64_t ino = 0;
   absl::InlinedVector<Dentry*, 1> names;  // in the union; none: the root, or removed while in use
   FdCache::Slot data;                     // of a regular file: an fd for its contents

@@ -30,6 +30,7 @@ struct LayerCheck {
   LayerReading reading;
   LowerView* lowers = nullptr;  // null: what needs them is not looked for
   int work_fd = -1;             // -1: no work directory is looked at
+  bool is_volatile = false;     // it carries the mark of a volatile mount, and stays as it is
   bool repair = false;
 };
 

@@ -39,8 +39,10 @@ absl::Status ApplyOption(Draft& draft, absl::string_view arg) {
     draft.line.options.xattr_namespace = XattrNamespace::kAuto;
   } else if (arg == "--format=overlay") {
     draft.upper.format = WhiteoutFormat::kOverlay;
+    draft.line.format_given = true;
   } else if (arg == "--format=dotwh") {
     draft.upper.format = WhiteoutFormat::kDotWh;
+    draft.line.format_given = true;
   } else if (absl::ConsumePrefix(&value, "--lowerdir=")) {
     status = given(value, &draft.lowerdir);
   } else if (check && absl::ConsumePrefix(&value, "--workdir=")) {

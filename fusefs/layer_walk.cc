@@ -86,7 +86,8 @@ class Walker {
     object.path = path_;
     object.dirfd = fd.get();
     object.name.clear();
-    object.opaque = object.marks.opaque();
+    const bool foreign_opaque = reading_.families != MarkFamilies::kTrusted && HasForeignOpaque(branch_, fd.get());
+    object.opaque = object.marks.opaque() || foreign_opaque;
     Frame frame;
     frame.device = object.st.st_dev;
     frame.inode = object.st.st_ino;
@@ -96,6 +97,7 @@ class Walker {
       for (RawEntry& entry : *entries) {
         const bool opaque_file = reading_.format == WhiteoutFormat::kDotWh && entry.name == kDotWhOpaqueName;
         object.opaque = object.opaque || opaque_file;
+        if (foreign_opaque && IsForeignOpaqueName(entry.name)) continue;
         frame.names.push_back(std::move(entry.name));
       }
       std::sort(frame.names.rbegin(), frame.names.rend());

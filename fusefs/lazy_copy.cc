@@ -45,11 +45,11 @@ ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
   ACETATE_ASSIGN_OR_RETURN(UniqueFd lower, open(from, O_RDONLY));
   ACETATE_ASSIGN_OR_RETURN(Location to, Locate(inode));
   ACETATE_ASSIGN_OR_RETURN(UniqueFd upper, open(to, O_RDWR));
-  if (!begun) {
-    if (ioctl(upper.get(), FICLONE, lower.get()) == 0) return false;  // the copy is a matter of a moment
-    ACETATE_RETURN_IF_ERROR(WritePartial(*to.branch, upper.get(), data.size));
-    data.partial = true;
-  }
+  if (!begun && ioctl(upper.get(), FICLONE, lower.get()) == 0) return false;  // the copy is a matter of a moment
+  // Of one that was begun, too: killed right after a truncation, the mark says more than counts. It must not once the
+  // file grows again.
+  ACETATE_RETURN_IF_ERROR(WritePartial(*to.branch, upper.get(), data.size));
+  data.partial = true;
   data.lazy = std::make_shared<LazyFile>(std::move(upper), std::move(lower), data.size);
   data_fds_.Drop(&inode->data);
   inode->queued = true;

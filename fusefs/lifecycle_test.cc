@@ -97,7 +97,7 @@ TEST_P(LifecycleTest, ASignalEndsABusyMount) {
   ASSERT_TRUE(scene.AwaitMount(true));
   const pid_t holder = scene.Start({"sh", "-c", "cd mnt && exec sleep 60 <fa"});
   for (int i = 0;
-       i < 500 && std::filesystem::read_symlink(absl::StrCat("/proc/", holder, "/exe")).filename() != "sleep"; ++i) {
+       i < 6000 && std::filesystem::read_symlink(absl::StrCat("/proc/", holder, "/exe")).filename() != "sleep"; ++i) {
     usleep(10000);
   }
   kill(daemon, SIGTERM);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/syscalls.h"
+#include "fusefs/engine_layer.h"
 #include "fusefs/in_use.h"
 #include "fusefs/open_branches.h"
 #include "fusefs/owner_branch.h"
@@ -36,13 +37,13 @@ absl::StatusOr<UniqueFd> LockAlone(const std::string& path, int fd) {
 
 }  // namespace
 
-absl::StatusOr<OpenedLayer> OpenLayer(const Options& options, bool exclusive) {
-  const BranchSpec& upper = options.branches.front();
+absl::StatusOr<OpenedLayer> OpenLayer(const CommandLine& line, bool exclusive) {
+  const Options& options = line.options;
+  BranchSpec upper = options.branches.front();
   Options lower_options = options;
   lower_options.branches.erase(lower_options.branches.begin());
 
   OpenedLayer layer;
-  layer.reading = {FamiliesOf(options.xattr_namespace), upper.format};
   UniqueFd upper_fd;
   std::vector<UniqueFd> lower_fds;
   std::vector<OpenedBranch> lowers;
@@ -68,6 +69,11 @@ absl::StatusOr<OpenedLayer> OpenLayer(const Options& options, bool exclusive) {
     lowers = *std::move(opened);
   }
   for (OpenedBranch& lower : lowers) lower_fds.push_back(std::move(lower.fd));
+  if (!line.format_given && IsEngineLayer(upper_fd.get())) upper.format = WhiteoutFormat::kDotWh;
+  for (size_t i = 0; i < lower_fds.size(); ++i) {
+    if (IsEngineLayer(lower_fds[i].get())) lower_options.branches[i].format = WhiteoutFormat::kDotWh;
+  }
+  layer.reading = {FamiliesOf(options.xattr_namespace), upper.format};
   layer.calls = OwnerCalls::Start();
   layer.upper = MakeDirectoryBranch(upper, 0, std::move(upper_fd), layer.calls.get());
   if (!lower_fds.empty()) {

@@ -25,6 +25,7 @@ struct OpenedLayer {
 };
 
 // `exclusive`: an error when the layer or its work directory is in use, and nobody else may use them meanwhile.
-absl::StatusOr<OpenedLayer> OpenLayer(const Options& options, bool exclusive);
+// .wh. files count as the command line says, and in layers of container engines (engine_layer.h) where it says nothing.
+absl::StatusOr<OpenedLayer> OpenLayer(const CommandLine& line, bool exclusive);
 
 }  // namespace acetate::fusefs

@@ -15,6 +15,7 @@ ErrnoOr<struct stat> UnionFs::GetAttr(NodeId node) {
 }
 
 ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
+  ACETATE_RETURN_IF_ERROR(MaySetAttr(node, change));
   if (change.set_size) {
     // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
     ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, change.size, /*whole=*/false));
@@ -75,6 +76,7 @@ ErrnoOr<std::string> UnionFs::ListXattr(NodeId node, const Caller& caller) {
 Errno UnionFs::SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
+  ACETATE_RETURN_IF_ERROR(MayChangeLocked(inode));
   const std::string stored = xattrs_.Escape(key);
   if (HomeOf(inode) == nullptr && (flags & (XATTR_CREATE | XATTR_REPLACE)) != 0) {
     // What the flags will refuse is refused before anything is copied.
@@ -91,6 +93,7 @@ Errno UnionFs::SetXattr(NodeId node, const std::string& key, absl::string_view v
 Errno UnionFs::RemoveXattr(NodeId node, const std::string& key) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
+  ACETATE_RETURN_IF_ERROR(MayChangeLocked(inode));
   const std::string stored = xattrs_.Escape(key);
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   // Nothing is copied up to find that there is nothing to remove (ENODATA).

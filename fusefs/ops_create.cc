@@ -32,6 +32,7 @@ ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool
   if (name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
   Dentry* dentry = Find(dir, name);
   if (dentry != nullptr && !dentry->hidden()) return Errno(EEXIST);
+  ACETATE_RETURN_IF_ERROR(MayAddToLocked(dir));
   ++created_;
   BranchId place = kNoBranch;
   ACETATE_RETURN_IF_ERROR(
@@ -140,6 +141,7 @@ ErrnoOr<Entry> UnionFs::EnterLocked(Dentry* dentry, mode_t type) {
   ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &entry.attr));
   ++inode->lookups;
   inode->contents_known = true;
+  inode->protection = Protection::kNone;
   // A new directory is empty; there is no need to read it to know.
   if (inode->is_dir()) inode->dir->listed = true;
   entry.node = IdOf(inode);
@@ -197,6 +199,7 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (inode->is_dir()) return Errno(EPERM);
+  ACETATE_RETURN_IF_ERROR(MayChangeLocked(inode));
   ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
   ACETATE_RETURN_IF_ERROR(RedirectFileLocked(inode));
   WritableBranch& home = *HomeOf(inode);
@@ -204,6 +207,7 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   if (new_name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
   Dentry* dentry = Find(dir, new_name);
   if (dentry != nullptr && !dentry->hidden()) return Errno(EEXIST);
+  ACETATE_RETURN_IF_ERROR(MayAddToLocked(dir));
   // A link cannot leave its filesystem: callers copy then.
   if (!Takes(dir, home.id()) || !WouldShow(dentry, home.id())) return Errno(EXDEV);
   auto make = [&](const Branch& branch, int dirfd, const char* made, mode_t)
@@ -231,6 +235,7 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
 ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
+  ACETATE_RETURN_IF_ERROR(MayAddToLocked(dir));
   UniqueFd fd;
   BranchId place = kNoBranch;
   auto make = [&](WritableBranch& branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
@@ -252,6 +257,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   inode->lookups = 1;
   HoldByFdLocked(inode.get(), std::move(fd));
   inode->contents_known = true;
+  inode->protection = Protection::kNone;
   ACETATE_RETURN_IF_ERROR(PresentLocked(inode.get(), &st));
   orphans_.insert(inode.get());
   stats_->Set(Gauge::kKnownInodes, ++known_);

@@ -89,6 +89,7 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
 }
 
 ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid) {
+  ACETATE_RETURN_IF_ERROR(MayWrite(node, offset));
   Written written;
   auto write = [&](const Target& target) -> Errno {
     if (kill_suid) {
@@ -160,6 +161,7 @@ Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
 }
 
 Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {
+  ACETATE_RETURN_IF_ERROR(MayFallocate(node, mode));
   // Holes that are made, or filled with nothing, must not be taken for what is still to be copied.
   return ChangeContents(node, kWhole, /*whole=*/true, [&](const Target& target) {
     return fallocate(target.raw(), mode, offset, length) == 0 ? kOk : Errno::Last();
@@ -185,6 +187,7 @@ ErrnoOr<off_t> UnionFs::LSeek(NodeId node, off_t offset, int whence) {
 
 ErrnoOr<size_t> UnionFs::CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size,
                                        unsigned flags) {
+  ACETATE_RETURN_IF_ERROR(MayWrite(out, out_offset));
   size_t copied = 0;
   ACETATE_RETURN_IF_ERROR(ChangeContents(out, kWhole, /*whole=*/true, [&](const Target& target) -> Errno {
     ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(in));

@@ -93,6 +93,7 @@ Errno UnionFs::Unlink(NodeId parent, const std::string& name) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, FindShown(dir, name));
+  ACETATE_RETURN_IF_ERROR(MayRemoveLocked(dentry));
   if (dentry->type == DT_DIR) return Errno(EISDIR);
   if (dentry->inode == nullptr && options_.index && !branches_.writables().empty()) {
     struct stat st;
@@ -159,6 +160,7 @@ Errno UnionFs::RmDir(NodeId parent, const std::string& name) {
   if (dentry->type != DT_DIR) return Errno(ENOTDIR);
   struct stat st;
   ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &st));
+  ACETATE_RETURN_IF_ERROR(MayRemoveLocked(dentry));
   ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(inode));
   // Whoever stands in the directory keeps it: its attributes can be asked for until it is forgotten.
   LayerDir* top = inode->dir->top();

@@ -150,6 +150,7 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
     ACETATE_ASSIGN_OR_RETURN(RenamePlan plan,
                              PlanRename(SideOf(source, id), target_side, flags, options_.write_redirects, beside));
     if (plan.nothing_to_do) return kOk;
+    ACETATE_RETURN_IF_ERROR(MayRenameLocked(source, new_dir, target));
     if (!place.ok()) return place.error();
     WritableBranch& branch = **place;
     if (beside && IsDotWhName(new_name)) return Errno(EPERM);  // it would be a whiteout

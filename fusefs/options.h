@@ -115,9 +115,10 @@ struct CommandLine {
   // Of kBranch: list, add, remove, move or mode. Of kBranch and kWhence: a directory, a branch's position, a path.
   std::string branch_verb;
   std::string path;
-  std::string branch_mode;  // of add and mode
-  int64_t position = 0;     // of add and move; -1: at the bottom
-  bool repair = false;      // of kCheck
+  std::string branch_mode;    // of add and mode
+  int64_t position = 0;       // of add and move; -1: at the bottom
+  bool format_given = false;  // of kDiff, kCheck: the upper layer's format is not to be found out
+  bool repair = false;        // of kCheck
 };
 
 // Parses argv without argv[0]. An error is one line that names the option, its value and what to do about it.

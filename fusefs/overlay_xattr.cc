@@ -25,7 +25,8 @@ OverlayXattr::OverlayXattr(bool trusted)
       partial_(absl::StrCat(prefix_, "partial")),
       ino_(absl::StrCat(prefix_, "ino")),
       origin_(absl::StrCat(prefix_, "origin")),
-      nlink_(absl::StrCat(prefix_, "nlink")) {}
+      nlink_(absl::StrCat(prefix_, "nlink")),
+      protattr_(absl::StrCat(prefix_, "protattr")) {}
 
 bool OverlayXattr::MayUseTrusted() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};

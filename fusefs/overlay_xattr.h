@@ -35,7 +35,9 @@ class OverlayXattr {
   const std::string& ino() const { return ino_; }
   const std::string& origin() const { return origin_; }
   const std::string& nlink() const { return nlink_; }
+  const std::string& protattr() const { return protattr_; }
 
+  bool trusted() const { return prefix_[0] == 't'; }
   // Whether `key`, as stored in a branch, is the union's own.
   bool IsOwn(absl::string_view key) const;
   // The stored name of what an application calls `key`.
@@ -64,6 +66,7 @@ class OverlayXattr {
   const std::string ino_;
   const std::string origin_;
   const std::string nlink_;
+  const std::string protattr_;
 };
 
 }  // namespace acetate::fusefs

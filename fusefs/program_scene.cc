@@ -51,8 +51,8 @@ std::vector<char*> Argv(const std::vector<std::string>& command) {
 }
 
 template <typename Condition>
-bool Within10Seconds(Condition condition) {
-  const auto deadline = steady_clock::now() + seconds(10);
+bool WithinAMinute(Condition condition) {
+  const auto deadline = steady_clock::now() + seconds(60);
   while (!condition()) {
     if (steady_clock::now() > deadline) return false;
     std::this_thread::sleep_for(milliseconds(5));
@@ -65,7 +65,7 @@ void Drain(UniqueFd out_fd, UniqueFd err_fd, Finished* finished) {
   pollfd fds[2] = {{out_fd.get(), POLLIN, 0}, {err_fd.get(), POLLIN, 0}};
   std::string* texts[2] = {&finished->out, &finished->err};
   while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-    if (poll(fds, 2, 20000) == 0) throw std::runtime_error("a stream was kept open for 20 seconds");
+    if (poll(fds, 2, 60000) == 0) throw std::runtime_error("a stream was kept open for a minute");
     for (int i = 0; i < 2; ++i) {
       if (fds[i].fd < 0 || fds[i].revents == 0) continue;
       char buffer[4096];
@@ -171,7 +171,7 @@ pid_t ProgramScene::Start(const std::vector<std::string>& command) {
 int ProgramScene::Await(pid_t pid) {
   int status = -1;
   pid_t got = 0;
-  Within10Seconds([&] { return (got = waitpid(pid, &status, WNOHANG)) != 0; });
+  WithinAMinute([&] { return (got = waitpid(pid, &status, WNOHANG)) != 0; });
   return got > 0 ? StatusOf(status) : -1;
 }
 
@@ -187,7 +187,7 @@ std::set<std::string> ProgramScene::Mounts() const {
 }
 
 bool ProgramScene::AwaitMount(bool mounted) const {
-  return Within10Seconds([&] { return (Mounts().count("mnt") != 0) == mounted; });
+  return WithinAMinute([&] { return (Mounts().count("mnt") != 0) == mounted; });
 }
 
 std::set<std::string> ProgramScene::Listing() const {

@@ -40,14 +40,14 @@ class ProgramScene {
   // Runs on, with its streams discarded.
   pid_t Start(const std::vector<std::string>& command);
   // The status of a process that was started, or of a daemon that was left behind; pid -1 means any. -1: none ended
-  // within ten seconds.
+  // within a minute.
   int Await(pid_t pid);
 
   // `lowerdir=a:b,upperdir=upper,workdir=work`.
   std::string Writable() const;
   // The mounts below the scene's directory: their mountpoints relative to it.
   std::set<std::string> Mounts() const;
-  // Waits until `mnt` is a mount, or is none; false after ten seconds.
+  // Waits until `mnt` is a mount, or is none; false after a minute.
   bool AwaitMount(bool mounted) const;
   // Every path below the scene with type, mode and size; not what is inside mounts.
   std::set<std::string> Listing() const;

@@ -68,6 +68,12 @@ class UnionFs {
   Errno SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags);
   Errno RemoveXattr(NodeId node, const std::string& key);
 
+  // ops_flags.cc: what FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR say. ENOTTY of what has no flags where it lies.
+  ErrnoOr<unsigned> GetFlags(NodeId node);
+  Errno SetFlags(NodeId node, unsigned flags);
+  ErrnoOr<fsxattr> GetFsXattr(NodeId node);
+  Errno SetFsXattr(NodeId node, const fsxattr& attributes);
+
   // ops_create.cc. The caller's umask is applied here.
   ErrnoOr<Entry> MkNod(NodeId parent, const std::string& name, mode_t mode, dev_t device, const Caller& caller);
   ErrnoOr<Entry> MkDir(NodeId parent, const std::string& name, mode_t mode, const Caller& caller);
@@ -319,7 +325,8 @@ class UnionFs {
   // `data`: the fd of the copied contents; null for a metadata-only copy.
   Errno PublishCopyLocked(WritableBranch& to, Inode* inode, const std::string& temp, UniqueFd* data)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyMetadata(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp);
+  Errno CopyMetadata(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyXattrs(const WritableBranch& to, const Location& from, const char* temp);
 
   // -- moving.cc
@@ -333,6 +340,24 @@ class UnionFs {
   // Copies what the union shows of the contents. The lock is released meanwhile.
   Errno CopyShownLocked(Inode* inode, int to, off_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Places PlacesForMoveLocked(const Inode* inode, uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- ops_flags.cc
+  ErrnoOr<UniqueFd> OpenForFlagsLocked(const Inode* inode, const Location& where) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  unsigned ReadProtectionLocked(const Location& where) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of an object of a writable branch. EPERM where that has no xattrs.
+  Errno WriteProtectionLocked(Inode* inode, const Location& where, unsigned flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // To a copy, of the flags that it keeps (ovl_copy_fileattr()).
+  Errno CarryFlags(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Protection ProtectionLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // EPERM for what immutable and append-only objects do not allow.
+  Errno MayChangeLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayAddToLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayRemoveLocked(const Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayRenameLocked(const Dentry* source, Inode* new_dir, const Dentry* target) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno MayWrite(NodeId node, off_t from);
+  Errno MayFallocate(NodeId node, int mode);
+  Errno MaySetAttr(NodeId node, const AttrChange& change);
 
   // -- ops_create.cc
   // Makes an object called `name` in the directory, in the first of `places` that has room, by `make(branch, dirfd,

@@ -32,25 +32,38 @@ ErrnoOr<UniqueFd> OpenIncompat(int work_fd) {
 absl::StatusOr<VolatileMark> VolatileMark::Open(int work_fd, const std::string& path) {
   ErrnoOr<UniqueFd> work = sys::OpenAt(work_fd, ".", O_RDONLY | O_DIRECTORY);
   if (!work.ok()) return ErrnoToStatus(work.error(), absl::StrCat("work directory '", path, "'"));
-  VolatileMark mark(*std::move(work), path);
+  absl::StatusOr<bool> marked = IsThere(work_fd, path);
+  if (!marked.ok()) return marked.status();
+  if (*marked) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("work directory '", path, "' says that its writable layer ", Advice(path)));
+  }
+  return VolatileMark(*std::move(work), path);
+}
+
+absl::StatusOr<bool> VolatileMark::IsThere(int work_fd, const std::string& path) {
   ErrnoOr<UniqueFd> incompat = OpenIncompat(work_fd);
-  if (incompat.error() == ENOENT) return mark;
+  if (incompat.error() == ENOENT) return false;
   if (!incompat.ok()) return ErrnoToStatus(incompat.error(), absl::StrCat("'", path, "/", kIncompat, "'"));
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(fdopendir(incompat->get()), closedir);
   if (entries == nullptr) return ErrnoToStatus(Errno::Last(), absl::StrCat("'", path, "/", kIncompat, "'"));
   [[maybe_unused]] const int owned_by_entries = incompat->Release();
+  bool there = false;
   while (const dirent* entry = readdir(entries.get())) {
     const absl::string_view name = entry->d_name;
-    if (name == "." || name == "..") continue;
     if (name == "volatile") {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "work directory '", path, "' says that its writable layer was mounted volatile and not unmounted cleanly: ",
-          "throw both away, or, if the machine has not crashed since, remove '", path, "/", kVolatile, "'"));
+      there = true;
+    } else if (name != "." && name != "..") {
+      return absl::FailedPreconditionError(absl::StrCat("work directory '", path, "' was used with the feature '", name,
+                                                        "', which fusefs does not know: ", path, "/", kIncompat));
     }
-    return absl::FailedPreconditionError(absl::StrCat("work directory '", path, "' was used with the feature '", name,
-                                                      "', which fusefs does not know: ", path, "/", kIncompat));
   }
-  return mark;
+  return there;
+}
+
+std::string VolatileMark::Advice(const std::string& path) {
+  return absl::StrCat("was mounted volatile and not unmounted cleanly: throw both away, or, if the machine has not ",
+                      "crashed since, remove '", path, "/", kVolatile, "'");
 }
 
 absl::Status VolatileMark::Put() {

@@ -19,6 +19,10 @@ class VolatileMark {
   // Refuses a work directory with the mark, or with another one that we do not know. `work_fd` is the directory of the
   // workdir option, `path` its name. To be called before anything in it is cleaned up.
   static absl::StatusOr<VolatileMark> Open(int work_fd, const std::string& path);
+  // Whether the mark is there, for who only looks. Another mark that we do not know is an error.
+  static absl::StatusOr<bool> IsThere(int work_fd, const std::string& path);
+  // What the mark tells and what may be done about it, in words that follow its work directory's name.
+  static std::string Advice(const std::string& path);
 
   // Makes the mark, in a work directory that is ready for use.
   absl::Status Put();

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -12,6 +14,9 @@ namespace acetate::fusefs {
 namespace {
 
 constexpr absl::string_view kDotWhPrefix = ".wh.";
+// As fuse-overlayfs 1.x names them.
+constexpr char kForeignOpaque[] = "user.fuseoverlayfs.opaque";
+constexpr char kForeignOpaqueWhiteout[] = ".wh..opq";
 
 }  // namespace
 
@@ -30,10 +35,15 @@ ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs
   ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> raw, branch.ReadDir(dirfd));
   const bool dot_wh = branch.spec().format == WhiteoutFormat::kDotWh;
   const bool xattr_whiteouts = xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts;
+  const bool has_whiteout = std::any_of(raw.begin(), raw.end(), [](const RawEntry& entry) {
+    return entry.type == DT_CHR && entry.name == kForeignOpaqueWhiteout;
+  });
+  const bool foreign_opaque = has_whiteout && !xattrs.trusted() && HasForeignOpaque(branch, dirfd);
   LayerListing listing;
   listing.count_whiteouts = branch.spec().count_whiteouts;
   listing.entries.reserve(raw.size());
   for (RawEntry& entry : raw) {
+    if (foreign_opaque && IsForeignOpaqueName(entry.name)) continue;
     bool whiteout = false;
     if (dot_wh && IsDotWhName(entry.name)) {
       entry.name = std::string(DotWhHidden(entry.name));
@@ -57,6 +67,7 @@ ErrnoOr<LayerListing> ReadLayerName(const Branch& branch, const OverlayXattr& xa
   LayerListing listing;
   listing.count_whiteouts = branch.spec().count_whiteouts;
   if (dot_wh && IsDotWhName(name)) return listing;
+  if (IsForeignOpaqueName(name) && !xattrs.trusted() && HasForeignOpaque(branch, dirfd)) return listing;
   ErrnoOr<struct stat> st = branch.Stat(dirfd, name.c_str());
   if (!st.ok() && !(st.error() == ENOENT)) return st.error();
   if (st.ok()) {
@@ -87,8 +98,19 @@ ErrnoOr<Probe> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int 
   return probe;
 }
 
+bool HasForeignOpaque(const Branch& branch, int dirfd) {
+  char value[2];
+  ErrnoOr<size_t> size = branch.GetXattr(dirfd, "", kForeignOpaque, value, sizeof(value));
+  if (!size.ok() || *size != 1 || value[0] != 'y') return false;
+  ErrnoOr<struct stat> st = branch.Stat(dirfd, kForeignOpaqueWhiteout);
+  return st.ok() && IsWhiteoutDevice(st->st_mode, st->st_rdev);
+}
+
+bool IsForeignOpaqueName(absl::string_view name) { return name == kForeignOpaqueWhiteout || name == kDotWhOpaqueName; }
+
 bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
   if (xattrs.GetOpaque(branch, dirfd, "") == Opaque::kYes) return true;
+  if (!xattrs.trusted() && HasForeignOpaque(branch, dirfd)) return true;
   return branch.spec().format == WhiteoutFormat::kDotWh && branch.Stat(dirfd, kDotWhOpaqueName).ok();
 }
 

@@ -50,6 +50,13 @@ struct Probe {
 // The same for a single name of the layer's directory `dirfd`. Thread-safe.
 ErrnoOr<Probe> ProbeLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const std::string& name);
 
+// Whether the directory carries the opaque mark of a fuse-overlayfs without privileges: user.fuseoverlayfs.opaque, and
+// a whiteout `.wh..opq`. Applications cannot make that whiteout in a union, so one that sets the xattr there, such as
+// another fuse-overlayfs, marks nothing of ours. fuse-overlayfs itself reads ours.
+bool HasForeignOpaque(const Branch& branch, int dirfd);
+// What it puts into such a directory, and shows no more than we do.
+bool IsForeignOpaqueName(absl::string_view name);
+
 // Whether the layer's directory hides the directories of its name below.
 bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
 

@@ -39,6 +39,25 @@ class WhiteoutTest : public testing::Test {
 
 using Names = std::map<std::string, bool>;
 
+// What fuse-overlayfs 1.10 makes of a directory without privileges, seen by itself.
+TEST_F(WhiteoutTest, AForeignOpaqueMarkIsItsXattrAndItsWhiteout) {
+  auto branch = Branch(WhiteoutFormat::kOverlay);
+  WriteFile(temp_ / "file", "");
+  WriteFile(temp_ / ".wh..wh..opq", "");
+  ASSERT_EQ(setxattr(temp_.path().c_str(), "user.fuseoverlayfs.opaque", "y", 1, 0), 0);
+  // As a program may make it in a union: a fuse-overlayfs whose layers lie there.
+  EXPECT_FALSE(IsOpaque(*branch, xattrs_, branch->root_fd()));
+  EXPECT_EQ(Read(WhiteoutFormat::kOverlay), (Names{{"file", false}, {".wh..wh..opq", false}}));
+
+  ASSERT_EQ(mknod((temp_ / ".wh..opq").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  EXPECT_TRUE(IsOpaque(*branch, xattrs_, branch->root_fd()));
+  EXPECT_EQ(Read(WhiteoutFormat::kOverlay), (Names{{"file", false}}));
+  // With privileges it writes the kernel's mark, and the other is anybody's.
+  EXPECT_FALSE(IsOpaque(*branch, OverlayXattr(/*trusted=*/true), branch->root_fd()));
+  ASSERT_EQ(setxattr(temp_.path().c_str(), "user.fuseoverlayfs.opaque", "n", 1, 0), 0);
+  EXPECT_FALSE(IsOpaque(*branch, xattrs_, branch->root_fd()));
+}
+
 TEST_F(WhiteoutTest, DeviceZeroIsAWhiteoutOtherDevicesAreNot) {
   ASSERT_EQ(mknod((temp_ / "gone").c_str(), S_IFCHR, makedev(0, 0)), 0);
   Names expected{{"gone", true}};

@@ -51,7 +51,8 @@ class KernelTree : public Tree {
 
 class ProgramTree : public Tree {
  public:
-  ProgramTree(const std::string& program, const UnionDirectories& directories, int max_fds)
+  ProgramTree(const std::string& program, const UnionDirectories& directories, int max_fds,
+              const std::vector<std::string>& more_options)
       : Tree(program.empty() ? "fusefs" : program, directories.mountpoint) {
     UnionOptions options;
     options.lowers = directories.lowers;
@@ -61,6 +62,7 @@ class ProgramTree : public Tree {
     options.program = program;
     options.max_fds = max_fds;
     options.mount_options = {"allow_other", "default_permissions"};
+    options.mount_options.insert(options.mount_options.end(), more_options.begin(), more_options.end());
     options.log_file = directories.mountpoint + ".log";
     mount_ = std::make_unique<MountedUnion>(options);
   }
@@ -151,8 +153,9 @@ std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirec
   return std::make_unique<KernelTree>(name, directories, options);
 }
 
-std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds) {
-  return std::make_unique<ProgramTree>(program, directories, max_fds);
+std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds,
+                                        const std::vector<std::string>& options) {
+  return std::make_unique<ProgramTree>(program, directories, max_fds, options);
 }
 
 std::string CheckLeftovers(const UnionDirectories& directories) {

@@ -60,8 +60,9 @@ std::unique_ptr<Tree> MountKernelUnion(const std::string& name, const UnionDirec
                                        const std::string& options);
 
 // Any program with fuse-overlayfs's command line; "" is this build's fusefs. `max_fds`: how many it may have open, 0
-// for as many as we may.
-std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds);
+// for as many as we may. `options`: more for -o.
+std::unique_ptr<Tree> MountProgramUnion(const std::string& program, const UnionDirectories& directories, int max_fds,
+                                        const std::vector<std::string>& options = {});
 
 // What is wrong with how an unmounted union left its directories: whiteouts in the upper that hide nothing, something
 // half made in the work directory. "" if nothing is.
