@@ -96,8 +96,9 @@ void LaunchFixture::MakeImage() {
     MakeDirectory(absl::StrCat("image/base/", name));
   }
   fs::copy_file(kBusybox, path_ + "/image/base/bin/busybox");
-  for (const char* applet : {"cat", "dd", "env", "grep", "hostname", "id", "ip", "ls", "mount", "pwd", "readlink", "rm",
-                             "sh", "sleep", "sort", "stat", "touch", "true", "wc"}) {
+  for (const char* applet :
+       {"cat", "dd",       "echo", "env", "grep", "hostname", "id", "ip",    "kill", "ls",   "mkdir", "mount", "ps",
+        "pwd", "readlink", "rm",   "seq", "stty", "tty",      "sh", "sleep", "sort", "stat", "touch", "true",  "wc"}) {
     fs::create_symlink("busybox", absl::StrCat(path_, "/image/base/bin/", applet));
   }
   Write("image/base/etc/hostname", "image\n");

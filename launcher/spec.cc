@@ -15,6 +15,8 @@ namespace acetate::launcher {
 namespace {
 
 constexpr uint64_t kSmallestMemory = 6 << 20;
+constexpr uint64_t kSmallestLog = 4 << 10;
+constexpr int kLongestTimeout = 86400;
 
 bool AllDigits(absl::string_view text) {
   for (char c : text) {
@@ -113,7 +115,10 @@ absl::StatusOr<Volume> ParseVolume(absl::string_view text) {
   return volume;
 }
 
-absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
+namespace {
+
+// A number of bytes with a unit.
+absl::StatusOr<uint64_t> ParseSize(absl::string_view text) {
   size_t digits = 0;
   while (digits < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[digits]))) ++digits;
   uint64_t number;
@@ -125,8 +130,39 @@ absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
   if (number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / factor) {
     return absl::InvalidArgumentError("is too large");
   }
-  if (number * factor < kSmallestMemory) return absl::InvalidArgumentError("is less than 6m, in which nothing starts");
   return number * factor;
+}
+
+}  // namespace
+
+absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
+  absl::StatusOr<uint64_t> size = ParseSize(text);
+  if (size.ok() && *size < kSmallestMemory) {
+    return absl::InvalidArgumentError("is less than 6m, in which nothing starts");
+  }
+  return size;
+}
+
+absl::StatusOr<uint64_t> ParseLogSize(absl::string_view text) {
+  if (text == "-1") return 0;
+  absl::StatusOr<uint64_t> size = ParseSize(text);
+  if (size.ok() && *size < kSmallestLog) return absl::InvalidArgumentError("is less than 4k");
+  return size;
+}
+
+absl::StatusOr<int> ParseSeconds(absl::string_view text) {
+  int seconds;
+  if (!AllDigits(text) || !absl::SimpleAtoi(text, &seconds) || seconds > kLongestTimeout) {
+    return absl::InvalidArgumentError("is not a number of seconds up to 86400");
+  }
+  return seconds;
+}
+
+absl::Status CheckRestart(absl::string_view text) {
+  if (text == "no") return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "is not supported: launch has no daemon that could start the container again; let a service manager such as "
+      "systemd restart launch");
 }
 
 absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text) {

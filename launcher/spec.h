@@ -41,8 +41,25 @@ struct Spec {
   std::vector<Volume> volumes;
   uint64_t memory_bytes = 0;  // 0: no limit
   uint64_t pids_limit = 0;    // 0: no limit
+  bool detach = false;
+  bool interactive = false;  // stdin is the container's
+  bool terminal = false;
+  bool init = false;           // PID 1 is launch's own, the command its child
+  std::string cid_file;        // where the id is written; empty: nowhere
+  std::string pid_file;        // where the host's number of PID 1 is written
+  std::string detach_keys;     // bytes; empty: there are none
+  int stop_signal = 15;        // SIGTERM
+  int stop_timeout = 10;       // seconds until `stop` sends SIGKILL
+  uint64_t log_max_bytes = 0;  // of the log file, of which two are kept; 0: no limit
   std::vector<std::string> command;
+
+  // Whether a supervisor of its own passes the streams on and keeps the log, so that users can come and go. Otherwise
+  // the command's streams are launch's.
+  bool HasSession() const { return detach || terminal; }
 };
+
+inline constexpr char kDefaultDetachKeys[] = "ctrl-p,ctrl-q";
+inline constexpr uint64_t kDefaultLogBytes = 16 << 20;
 
 // "NAME=VALUE" as it is; a bare "NAME" with the value that `environ` (a null-terminated list) has for it, or nothing
 // when it has none.
@@ -60,6 +77,15 @@ absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text);
 
 // USER[:GROUP], each a number or a name. Numbers are strict: no sign, no space, below 2^32 - 1.
 absl::StatusOr<UserSpec> ParseUser(absl::string_view text);
+
+// What --stop-timeout and --time take: whole seconds up to a day's worth.
+absl::StatusOr<int> ParseSeconds(absl::string_view text);
+
+// A size as for ParseMemory, at least 4 KiB; -1 means no limit and gives 0.
+absl::StatusOr<uint64_t> ParseLogSize(absl::string_view text);
+
+// Only "no" is a policy that can be kept without a daemon.
+absl::Status CheckRestart(absl::string_view text);
 
 // What --hostname, --name and --workdir may be.
 absl::Status CheckHostname(absl::string_view text);
