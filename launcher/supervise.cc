@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -163,7 +165,10 @@ class Supervisor {
       }
       return;
     }
-    bool lost = WouldBeLost(ReadFileOrEmpty(absl::StrCat("/proc/", p_.init, "/status")), signal);
+    // launch's own init, which may not be looked at, takes all signals.
+    std::string proc = absl::StrCat("/proc/", p_.init);
+    bool lost = !plan_.spec.init && WouldBeLost(ReadFileOrEmpty(proc + "/status"), signal) &&
+                !AwaitsSignals(ReadFileOrEmpty(proc + "/syscall"));
     if (lost) {
       ended_by_ = signal;
       KillContainer();
@@ -346,6 +351,10 @@ bool WouldBeLost(absl::string_view proc_status, int signal) {
     }
   }
   return found && (spared >> (signal - 1) & 1) == 0;
+}
+
+bool AwaitsSignals(absl::string_view proc_syscall) {
+  return absl::StartsWith(proc_syscall, absl::StrCat(SYS_rt_sigtimedwait, " "));
 }
 
 bool IsExiting(absl::string_view proc_stat) {

@@ -36,6 +36,10 @@ Outcome Supervise(const Plan& plan, Processes processes, Session* session, const
 // other process: it is the default action, and that action is to terminate.
 bool WouldBeLost(absl::string_view proc_status, int signal);
 
+// Whether a process with this text in /proc/PID/syscall waits for signals (sigwaitinfo(3), as small inits do). As long
+// as it does, the kernel shows those signals as not blocked, but keeps them for it all the same.
+bool AwaitsSignals(absl::string_view proc_syscall);
+
 // Whether a process with this text in /proc/PID/stat has begun to exit.
 bool IsExiting(absl::string_view proc_stat);
 
