@@ -1,5 +1,5 @@
 // What the command line may hold, as tables: the verbs, and the flags with the verbs that take them. Read by the
-// parser, by --help and by the tests of the manual page and of the shells' completions.
+// parser, by --help and by the test of the shells' completions.
 #pragma once
 
 #include <cstdint>
