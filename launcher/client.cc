@@ -37,7 +37,7 @@ class Client {
   explicit Client(ClientOptions options)
       : in_(std::move(options)), keys_(in_.terminal ? in_.detach_keys : ""), started_(in_.started) {
     sigset_t set = ClientSignals();
-    if (in_.forwards_signals) signals_.Reset(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+    signals_.Reset(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   }
 
   ClientEnd Run() {
@@ -206,6 +206,13 @@ class Client {
     }
     if (signal == SIGTSTP) return Stop();
     if (signal == SIGWINCH && in_.terminal) return SendWindowSize();
+    if (!in_.forwards_signals) {
+      if (signal == SIGWINCH) return;
+      // All others that are taken end whom they are sent to.
+      left_ = true;
+      end_ = {ClientEnd::How::kExited, 128 + signal};
+      return;
+    }
     // The reader of the last output does not read; whoever sends this does not want to wait for that.
     if (child_ended_ || exited_) {
       left_ = true;

@@ -15,11 +15,11 @@ namespace acetate::launcher {
 
 struct ClientOptions {
   UniqueFd socket;
-  pid_t child = 0;           // the helper, when it is this process's child; its end is then the end
-  bool terminal = false;     // the container has one: the user's goes into raw mode
-  bool interactive = false;  // stdin is read and sent
-  bool started = false;      // the command runs already
-  bool forwards_signals = true;
+  pid_t child = 0;               // the helper, when it is this process's child; its end is then the end
+  bool terminal = false;         // the container has one: the user's goes into raw mode
+  bool interactive = false;      // stdin is read and sent
+  bool started = false;          // the command runs already
+  bool forwards_signals = true;  // else they end the client, with the status 128 and the number
   bool leaves_at_start = false;
   std::string detach_keys;  // bytes
   std::function<void(pid_t)> on_start = [](pid_t) {};
@@ -38,7 +38,7 @@ struct ClientEnd {
 // Blocks the signals that a client takes as they come, and returns the mask from before.
 sigset_t BlockClientSignals();
 
-// Needs BlockClientSignals to have been called if signals are forwarded. The user's terminal is as before on return.
+// Needs BlockClientSignals to have been called. The user's terminal is as before on return.
 ClientEnd RunClient(ClientOptions options);
 
 // The size of the user's window: that of the first standard stream that is a terminal.

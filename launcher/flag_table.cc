@@ -21,6 +21,7 @@ constexpr uint32_t kInspect = Bit(Verb::kInspect);
 constexpr uint32_t kStop = Bit(Verb::kStop);
 constexpr uint32_t kKill = Bit(Verb::kKill);
 constexpr uint32_t kRm = Bit(Verb::kRm);
+constexpr uint32_t kDoctor = Bit(Verb::kDoctor);
 constexpr uint32_t kEach = ~uint32_t{0};
 
 // Assigns what a parser gave.
@@ -120,6 +121,7 @@ const std::vector<VerbEntry>& AllVerbs() {
       {Verb::kRm, "rm", "[flags] CONTAINER...", "Remove containers with what they wrote.", 1, INT_MAX},
       {Verb::kPause, "pause", "CONTAINER...", "Stop all processes of containers for a while.", 1, INT_MAX},
       {Verb::kUnpause, "unpause", "CONTAINER...", "Let them go on.", 1, INT_MAX},
+      {Verb::kDoctor, "doctor", "[flags]", "Tell what keeps containers from running here, and the cure.", 0, 0},
   };
   return *verbs;
 }
@@ -174,7 +176,7 @@ const std::vector<Flag>& AllFlags() {
       {"all", 'a', nullptr, "Those that have ended, too.", kPs, Switch<&VerbOptions::all>},
       {"quiet", 'q', nullptr, "Ids only.", kPs, Switch<&VerbOptions::quiet>},
       {"no-trunc", 0, nullptr, "Whole ids and commands.", kPs, Switch<&VerbOptions::no_truncation>},
-      {"json", 0, nullptr, "Print JSON.", kPs | kInspect, Switch<&VerbOptions::json>},
+      {"json", 0, nullptr, "Print JSON.", kPs | kInspect | kDoctor, Switch<&VerbOptions::json>},
       {"signal", 's', "SIGNAL", "The signal to send.", kStop | kKill,
        [](Draft* d, absl::string_view v) { return Take(ParseSignal(v), &d->line.options.signal); }},
       {"time", 't', "SECONDS", "How long to wait before killing.", kStop,

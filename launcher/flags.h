@@ -15,7 +15,22 @@
 
 namespace acetate::launcher {
 
-enum class Verb { kRun, kStart, kExec, kAttach, kLogs, kPs, kInspect, kStop, kKill, kWait, kRm, kPause, kUnpause };
+enum class Verb {
+  kRun,
+  kStart,
+  kExec,
+  kAttach,
+  kLogs,
+  kPs,
+  kInspect,
+  kStop,
+  kKill,
+  kWait,
+  kRm,
+  kPause,
+  kUnpause,
+  kDoctor
+};
 
 // What the verbs besides run and exec take.
 struct VerbOptions {

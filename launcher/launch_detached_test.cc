@@ -406,6 +406,17 @@ TEST_P(DetachedTest, TheDeathOfFusefsIsKeptForInspect) {
   EXPECT_THAT(Inspect("a")["message"].get<std::string>(), HasSubstr("fusefs, which serves the container's root"));
 }
 
+TEST_P(DetachedTest, TheDoctorFindsThatContainersRunHere) {
+  EXPECT_THAT(Out({"doctor"}), HasSubstr("user namespaces"));
+  nlohmann::json findings = nlohmann::json::parse(Out({"doctor", "--json"}));
+  for (const nlohmann::json& finding : findings) EXPECT_NE(finding.at("verdict"), "bad") << finding;
+  EXPECT_FALSE(fs::exists(host_->store()));
+  host_->environment()["ACETATE_FUSEFS"] = "/none";
+  Result result = Launch({"doctor"});
+  EXPECT_EQ(result.status, 125);
+  EXPECT_THAT(result.out, HasSubstr("cure: install it there, or set ACETATE_FUSEFS"));
+}
+
 TEST_P(DetachedTest, ARestartPolicyIsRefused) {
   ExpectError(host_->Shell({"-d", "--restart", "always"}, "true"), "--restart \"always\" is not supported");
   Detach({"--restart=no", "--rm"}, "true");

@@ -180,6 +180,17 @@ TEST_P(TerminalTest, TwoMayBeAttachedAndEitherMayLeave) {
   ExpectEnd(owner.WaitForEnd(), 0);
 }
 
+TEST_P(TerminalTest, ASignalThatEndsAttachAloneLeavesTheTerminalAsBefore) {
+  ASSERT_EQ(host_->Launch(Shell({"-d", "-it", "--name", "box"})).status, 0);
+  TerminalUser user(host_.get(), {"attach", "--sig-proxy=false", "box"});
+  user.Type("\n");
+  ASSERT_TRUE(user.Sees(kPrompt));
+  kill(user.launch(), SIGTERM);
+  ExpectEnd(user.WaitForEnd(), 143);
+  EXPECT_THAT(host_->Launch({"ps"}).out, HasSubstr("box"));
+  EXPECT_EQ(host_->Launch({"rm", "-f", "box"}).status, 0);
+}
+
 TEST_P(TerminalTest, TheKeysToLeaveCanBeChosenOrTakenAway) {
   TerminalUser user(host_.get(), Shell({"-it", "--name", "box", "--detach-keys", "ctrl-a,d"}));
   ASSERT_TRUE(user.Sees(kPrompt));

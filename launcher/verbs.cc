@@ -8,6 +8,7 @@
 namespace acetate::launcher {
 
 int DoVerb(const CommandLine& line) {
+  if (line.verb == Verb::kDoctor) return Doctor(line);
   absl::StatusOr<std::string> store = StoreRoot();
   if (!store.ok()) {
     PrintErrorLine(store.status().message());
@@ -39,6 +40,7 @@ int DoVerb(const CommandLine& line) {
     case Verb::kUnpause:
       return PauseOrUnpause(line, *store);
     case Verb::kRun:
+    case Verb::kDoctor:
       break;
   }
   return kExitOwnFailure;

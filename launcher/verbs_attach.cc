@@ -31,7 +31,7 @@ absl::StatusOr<int> AttachTo(const CommandLine& line, const Container& container
   options.interactive = spec.interactive && !line.options.no_stdin;
   options.forwards_signals = line.options.proxy_signals;
   options.detach_keys = line.spec.detach_keys;
-  if (options.forwards_signals) BlockClientSignals();
+  BlockClientSignals();
   ClientEnd end = RunClient(std::move(options));
   switch (end.how) {
     case ClientEnd::How::kLeft:

@@ -8,6 +8,7 @@
 #include "launcher/each.h"
 #include "launcher/files.h"
 #include "launcher/protocol.h"
+#include "launcher/record.h"
 #include "launcher/sweep.h"
 #include "launcher/verbs.h"
 
@@ -54,8 +55,16 @@ absl::Status RemoveOne(bool force, const Container& container) {
     if (!connection.ok()) return connection.status();
     if (absl::Status s = KillAndWait(container, *connection); !s.ok()) return s;
   }
+  // Keeps `start` from it meanwhile, and lets the next command finish this if it is cut short.
+  RunRecord record;
+  record.remove_container = true;
+  record.container = container.paths.container;
+  record.name_link = container.paths.name_link;
+  absl::StatusOr<UniqueFd> lock = CreateRecord(container.paths.record, record);
+  if (!lock.ok()) return lock.status();
   if (absl::Status s = RemoveContainerTree(container.paths.container); !s.ok()) return s;
   if (!container.paths.name_link.empty()) unlink(container.paths.name_link.c_str());
+  unlink(container.paths.record.c_str());
   return absl::OkStatus();
 }
 

@@ -60,6 +60,10 @@ _launch_flags() {
       flags="--help"
       with_value=""
       ;;
+    doctor)
+      flags="--json --help"
+      with_value=""
+      ;;
   esac
 }
 
@@ -74,7 +78,7 @@ _launch_offer() {
 
 _launch() {
   local cur="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD - 1]}"
-  local verbs="run start exec attach logs ps inspect stop kill wait rm pause unpause"
+  local verbs="run start exec attach logs ps inspect stop kill wait rm pause unpause doctor"
   local verb=run first=1 flags with_value
   if [[ $COMP_CWORD -gt 1 && " $verbs " == *" ${COMP_WORDS[1]} "* ]]; then
     verb="${COMP_WORDS[1]}"
@@ -108,7 +112,7 @@ _launch() {
     _launch_offer "$flags"
   else
     case "$verb" in
-      run | ps) COMPREPLY=() ;;
+      run | ps | doctor) COMPREPLY=() ;;
       exec | attach) if [[ $words -eq 0 ]]; then _launch_offer "$(_launch_containers)"; else COMPREPLY=(); fi ;;
       stop | kill | pause | unpause) _launch_offer "$(_launch_containers)" ;;
       *) _launch_offer "$(_launch_containers -a)" ;;

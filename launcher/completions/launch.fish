@@ -8,7 +8,7 @@ end
 function __launch_verb
     set -l words (commandline -opc)
     set -l verb run
-    if set -q words[2]; and contains -- $words[2] run start exec attach logs ps inspect stop kill wait rm pause unpause
+    if set -q words[2]; and contains -- $words[2] run start exec attach logs ps inspect stop kill wait rm pause unpause doctor
         set verb $words[2]
     end
     contains -- $verb $argv
@@ -28,6 +28,7 @@ complete -c launch -n '__fish_use_subcommand' -a wait -d 'Wait for containers to
 complete -c launch -n '__fish_use_subcommand' -a rm -d 'Remove containers with what they wrote'
 complete -c launch -n '__fish_use_subcommand' -a pause -d 'Stop all processes of containers for a while'
 complete -c launch -n '__fish_use_subcommand' -a unpause -d 'Let them go on'
+complete -c launch -n '__fish_use_subcommand' -a doctor -d 'Tell what keeps containers from running here, and the cure'
 complete -c launch -n '__launch_verb stop kill pause unpause exec attach' -a '(__launch_containers)'
 complete -c launch -n '__launch_verb start rm wait logs inspect' -a '(__launch_containers -a)'
 
@@ -104,3 +105,6 @@ complete -c launch -n '__launch_verb rm' -l help -d 'Print this text'
 complete -c launch -n '__launch_verb pause' -l help -d 'Print this text'
 
 complete -c launch -n '__launch_verb unpause' -l help -d 'Print this text'
+
+complete -c launch -n '__launch_verb doctor' -l json -d 'Print JSON'
+complete -c launch -n '__launch_verb doctor' -l help -d 'Print this text'
