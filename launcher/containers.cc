@@ -96,6 +96,7 @@ absl::StatusOr<size_t> MatchReference(const std::vector<std::pair<std::string, s
 absl::StatusOr<Container> FindContainer(const std::string& store_root, const std::string& reference) {
   std::vector<Container> containers = ListContainers(store_root);
   std::vector<std::pair<std::string, std::string>> names;
+  names.reserve(containers.size());
   for (const Container& container : containers) names.emplace_back(container.id, container.name());
   absl::StatusOr<size_t> index = MatchReference(names, reference);
   if (!index.ok()) return index.status();

@@ -8,10 +8,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/errno_or.h"
 #include "common/syscalls.h"
@@ -56,6 +59,22 @@ Finding UserNamespaces(const DoctorView& view) {
   return {"user namespaces", Verdict::kBad, absl::StrCat("cannot be made: ", Reason(view.user_namespace_error)), cure};
 }
 
+// Gives the user a range of ids that is no one's yet.
+std::string UsermodLine(const IdentitySources& sources) {
+  uint64_t free = 100000;
+  for (const std::string* text : {&sources.subuid, &sources.subgid}) {
+    for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+      std::vector<absl::string_view> fields = absl::StrSplit(line, ':');
+      uint64_t start, count;
+      if (fields.size() != 3 || !absl::SimpleAtoi(fields[1], &start) || !absl::SimpleAtoi(fields[2], &count)) continue;
+      free = std::max(free, start + count);
+    }
+  }
+  std::string range = absl::StrCat(free, "-", free + 65535);
+  std::string user = sources.user_name.empty() ? absl::StrCat(sources.uid) : sources.user_name;
+  return absl::StrCat("as root: usermod --add-subuids ", range, " --add-subgids ", range, " ", user);
+}
+
 Finding Ids(const DoctorView& view) {
   const char* const subject = "subordinate ids";
   absl::StatusOr<Identity> identity = ChooseIdentity(view.identity);
@@ -64,10 +83,7 @@ Finding Ids(const DoctorView& view) {
     case Identity::Method::kMirror:
       return {subject, Verdict::kGood, "not needed: root has all ids", ""};
     case Identity::Method::kSingle:
-      return {
-          subject, Verdict::kLimited, "none: containers have no other user than root",
-          absl::StrCat("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ",
-                       view.identity.user_name.empty() ? absl::StrCat(view.identity.uid) : view.identity.user_name)};
+      return {subject, Verdict::kLimited, "none: containers have no other user than root", UsermodLine(view.identity)};
     case Identity::Method::kSubordinate:
       break;
   }

@@ -53,10 +53,11 @@ TEST(DoctorTest, ForbiddenUserNamespacesAreCuredByTheSettingThatForbidsThem) {
 
 TEST(DoctorTest, IdsThatAreMissingOnlyLimit) {
   DoctorView view = Healthy();
-  view.identity.subuid.clear();
+  view.identity.subuid = "you:100000:65536\n";
+  view.identity.subgid = "you:100000:65536\nthey:165536:10\n";
   Finding finding = About(view, "subordinate ids");
   EXPECT_EQ(finding.verdict, Verdict::kLimited);
-  EXPECT_EQ(finding.cure, "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 me");
+  EXPECT_EQ(finding.cure, "as root: usermod --add-subuids 165546-231081 --add-subgids 165546-231081 me");
 }
 
 TEST(DoctorTest, IdsThatCannotBeMappedKeepContainersFromRunning) {

@@ -32,7 +32,7 @@ ErrnoOr<LogWriter> LogWriter::Open(const std::string& container, uint64_t max_by
 }
 
 void LogWriter::Append(Stream stream, absl::string_view data) {
-  std::string& partial = partial_[static_cast<int>(stream)];
+  std::string& partial = partial_[static_cast<size_t>(stream)];
   while (!data.empty()) {
     size_t newline = data.find('\n');
     size_t room = kLongestPiece - partial.size();
@@ -53,7 +53,7 @@ void LogWriter::Append(Stream stream, absl::string_view data) {
 
 void LogWriter::Flush() {
   for (Stream stream : {Stream::kOut, Stream::kErr}) {
-    std::string& partial = partial_[static_cast<int>(stream)];
+    std::string& partial = partial_[static_cast<size_t>(stream)];
     if (!partial.empty()) Write(stream, false, partial);
     partial.clear();
   }
@@ -80,7 +80,7 @@ bool ParseLogLine(absl::string_view line, LogLine* parsed) {
   return true;
 }
 
-LogReader::LogReader(std::string container) : path_(container + "/log") {
+LogReader::LogReader(const std::string& container) : path_(container + "/log") {
   // The older piece first; when it is read to its end the log itself is another file, and so comes next.
   for (const std::string& path : {OlderPiece(path_), path_}) {
     ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW);

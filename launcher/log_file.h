@@ -7,6 +7,7 @@
 // ends it is the container's. One process appends; any number read, also while it does.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -39,7 +40,7 @@ class LogWriter {
   uint64_t max_bytes_;
   UniqueFd fd_;
   uint64_t size_;
-  std::string partial_[2];  // by stream
+  std::array<std::string, 2> partial_;  // by stream
 };
 
 struct LogLine {
@@ -55,7 +56,7 @@ bool ParseLogLine(absl::string_view line, LogLine* parsed);
 // Reads the log from its beginning, and goes on where it stopped when asked again. One thread.
 class LogReader {
  public:
-  explicit LogReader(std::string container);
+  explicit LogReader(const std::string& container);
 
   // The complete lines that have come since the last call, without their newlines. None when there is no log.
   std::vector<std::string> ReadLines();
