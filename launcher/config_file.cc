@@ -63,6 +63,11 @@ Json SpecToJson(const Spec& spec) {
   json["user"] = UserText(spec.user);
   json["hostname"] = spec.hostname;
   json["volumes"] = VolumesToJson(spec.volumes);
+  json["tmpfs"] = Json::array();
+  for (const Tmpfs& tmpfs : spec.tmpfs) json["tmpfs"].push_back(absl::CHexEscape(FormatTmpfs(tmpfs)));
+  json["ulimits"] = Json::array();
+  for (const Ulimit& limit : spec.ulimits) json["ulimits"].push_back(FormatUlimit(limit));
+  json["read_only"] = spec.read_only;
   json["memory_bytes"] = spec.memory_bytes;
   json["pids_limit"] = spec.pids_limit;
   json["remove"] = spec.remove;
@@ -91,6 +96,15 @@ Spec SpecFromJson(const Json& json) {
   for (const Json& volume : json.at("volumes")) {
     spec.volumes.push_back({Unescaped(volume.at("source")), Unescaped(volume.at("target")), volume.at("read_only")});
   }
+  for (const std::string& text : WordsFrom(json.at("tmpfs"))) {
+    absl::StatusOr<Tmpfs> tmpfs = ParseTmpfs(text);
+    if (tmpfs.ok()) spec.tmpfs.push_back(*std::move(tmpfs));
+  }
+  for (const std::string& text : WordsFrom(json.at("ulimits"))) {
+    absl::StatusOr<Ulimit> limit = ParseUlimit(text);
+    if (limit.ok()) spec.ulimits.push_back(*std::move(limit));
+  }
+  spec.read_only = json.at("read_only");
   spec.memory_bytes = json.at("memory_bytes");
   spec.pids_limit = json.at("pids_limit");
   spec.remove = json.at("remove");

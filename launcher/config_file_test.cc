@@ -24,6 +24,9 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   spec.user = UserSpec{{33, ""}, IdOrName{std::nullopt, "staff"}};
   spec.hostname = "box";
   spec.volumes = {{"/a b", "/c", true}};
+  spec.tmpfs = {*ParseTmpfs("/run:size=1m,mode=755,ro,exec"), *ParseTmpfs("/t")};
+  spec.ulimits = {*ParseUlimit("nofile=10:unlimited")};
+  spec.read_only = true;
   spec.memory_bytes = 1 << 30;
   spec.pids_limit = 7;
   spec.detach = spec.interactive = spec.terminal = spec.init = true;
@@ -42,6 +45,8 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   EXPECT_EQ(read->spec.user->group->name, "staff");
   EXPECT_EQ(read->spec.volumes[0].source, "/a b");
   EXPECT_TRUE(read->spec.volumes[0].read_only);
+  EXPECT_EQ(read->spec.ulimits.at(0).soft, 10u);
+  EXPECT_TRUE(read->spec.tmpfs.at(0).executable);
   // All else, in one comparison.
   EXPECT_EQ(FormatConfig(*read), FormatConfig(config));
 }

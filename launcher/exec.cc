@@ -47,6 +47,7 @@ Spec Merge(const Spec& container, const Spec& asked) {
     std::erase_if(spec.environment, [&](const std::string& known) { return known.rfind(prefix, 0) == 0; });
     spec.environment.push_back(entry);
   }
+  spec.ulimits = container.ulimits;
   if (spec.workdir.empty()) spec.workdir = container.workdir;
   if (!spec.user.has_value()) spec.user = container.user;
   return spec;

@@ -85,6 +85,22 @@ absl::Status ApplyVolume(Draft* draft, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status ApplyTmpfs(Draft* draft, absl::string_view value) {
+  Tmpfs tmpfs;
+  if (absl::Status s = Take(ParseTmpfs(value), &tmpfs); !s.ok()) return s;
+  draft->line.spec.tmpfs.push_back(std::move(tmpfs));
+  return absl::OkStatus();
+}
+
+absl::Status ApplyUlimit(Draft* draft, absl::string_view value) {
+  Ulimit limit;
+  if (absl::Status s = Take(ParseUlimit(value), &limit); !s.ok()) return s;
+  std::vector<Ulimit>& limits = draft->line.spec.ulimits;
+  std::erase_if(limits, [&](const Ulimit& known) { return known.name == limit.name; });
+  limits.push_back(std::move(limit));
+  return absl::OkStatus();
+}
+
 absl::Status ApplyHostname(Draft* draft, absl::string_view value) {
   draft->line.spec.hostname = std::string(value);
   return CheckHostname(value);
@@ -161,6 +177,9 @@ const std::vector<Flag>& AllFlags() {
       {"log-max-size", 0, "SIZE", "Bound of the log, of which two such pieces are kept. Default 16m.", kRun,
        [](Draft* d, absl::string_view v) { return Take(ParseLogSize(v), &d->line.spec.log_max_bytes); }},
       {"volume", 'v', "HOST:CONTAINER[:ro]", "Show a file or directory of the host. Adds up.", kRun, ApplyVolume},
+      {"tmpfs", 0, "PATH[:OPTIONS]", "Mount an empty tmpfs. Adds up.", kRun, ApplyTmpfs},
+      {"read-only", 0, nullptr, "Make the root read-only; volumes and tmpfs are not.", kRun, Switch<&Spec::read_only>},
+      {"ulimit", 0, "NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024. Adds up.", kRun, ApplyUlimit},
       {"memory", 'm', "SIZE", "Memory limit, such as 512m or 2g.", kRun,
        [](Draft* d, absl::string_view v) { return Take(ParseMemory(v), &d->line.spec.memory_bytes); }},
       {"pids-limit", 0, "NUMBER", "Limit of processes and threads; -1 for none.", kRun,

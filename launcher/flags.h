@@ -1,7 +1,8 @@
 // The command line: `launch [run] --image DIR [flags] [--] CMD ARG...`, or `launch VERB [flags] CONTAINER...`, with
 // Docker's names and rules. The first word that is no flag ends the flags, and everything from there on is the
 // command's, or the verb's. Flags are written --name=value, --name value, -x value, -xvalue; switches of one letter may
-// share a dash. Of a flag given twice the last counts, apart from those that add up (-e, -v). gflags' own parser would
+// share a dash. Of a flag given twice the last counts, apart from those that add up (-e, -v, --tmpfs,
+// --ulimit). gflags' own parser would
 // permute the command's arguments and knows neither repeats nor short names, so the table in flag_table.h is all there
 // is; parsing is pure.
 #pragma once

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/keyctl.h>
+#include <linux/mount.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -184,6 +186,13 @@ Errno Init::Do(const MakeTerminal& step) {
   }
   return kOk;
 }
+
+Errno Init::Do(const SetUlimit& step) {
+  rlimit limit = {step.limit.soft, step.limit.hard};
+  return setrlimit(static_cast<__rlimit_resource>(step.limit.resource), &limit) == 0 ? kOk : Errno::Last();
+}
+
+Errno Init::Do(const MakeRootReadOnly&) { return sys::MountSetAttr(root_.get(), MOUNT_ATTR_RDONLY, false); }
 
 Errno Init::Do(const EnterWorkdir& step) {
   if (step.path == "/") return kOk;

@@ -70,6 +70,8 @@ class Init {
   Errno Do(const MakeReadOnly& step);
   Errno Do(const BindVolume& step);
   Errno Do(const MakeTerminal& step);
+  Errno Do(const SetUlimit& step);
+  Errno Do(const MakeRootReadOnly& step);
   Errno Do(const EnterWorkdir& step);
   Errno Do(const NewKeyring& step);
   Errno Do(const LimitBoundingSet& step);

@@ -124,10 +124,14 @@ std::string DescribeUser(const UserSpec& user) {
 UserSpec UserOf(const Spec& spec) { return spec.user.value_or(UserSpec{{0, ""}, IdOrName{0, ""}}); }
 
 // What every command of a container goes through, the first as well as a further one.
-void AddCommandSteps(Plan* plan) {
+void AddCommandSteps(bool make_root_read_only, Plan* plan) {
   ContainerSteps* steps = &plan->container;
   auto add = [&](std::string what, ContainerAction action) { steps->push_back({std::move(what), std::move(action)}); };
   add(absl::StrCat("enter ", plan->spec.workdir), EnterWorkdir{plan->spec.workdir});
+  if (make_root_read_only) add("make the root read-only", MakeRootReadOnly{});
+  for (const Ulimit& limit : plan->spec.ulimits) {
+    add(absl::StrCat("--ulimit ", FormatUlimit(limit)), SetUlimit{limit});
+  }
   add("make a session keyring", NewKeyring{});
   add("limit the capabilities that can be had", LimitBoundingSet{kDefaultCapabilities});
   BecomeUser become{UserOf(plan->spec), plan->spec.user.has_value(), plan->identity.may_set_groups};
@@ -159,8 +163,15 @@ void AddContainerSteps(const std::string& hostname, WindowSize window_size, Plan
     add(absl::StrCat("show the host's ", volume.source, " as ", volume.target, volume.read_only ? ", read-only" : ""),
         BindVolume{volume});
   }
+  for (const Tmpfs& tmpfs : plan->spec.tmpfs) {
+    std::vector<std::pair<std::string, std::string>> options = {{"mode", tmpfs.mode}};
+    if (!tmpfs.size.empty()) options.push_back({"size", tmpfs.size});
+    uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (tmpfs.read_only ? MOUNT_ATTR_RDONLY : 0) |
+                          (tmpfs.executable ? 0 : MOUNT_ATTR_NOEXEC);
+    AddMount(steps, {"tmpfs", tmpfs.target, attributes, options});
+  }
   if (plan->spec.terminal) add("make a terminal, also as /dev/console", MakeTerminal{window_size, true});
-  AddCommandSteps(plan);
+  AddCommandSteps(plan->spec.read_only, plan);
   if (plan->spec.init) add("stay as PID 1 beside the command", StayAsInit{});
   AddExecute(plan);
 }
@@ -224,7 +235,7 @@ Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups
   if (joins_cgroups) plan.container.push_back({"join the container's cgroups", JoinCgroups{}});
   plan.container.push_back({"join the container's namespaces", JoinNamespaces{}});
   if (spec.terminal) plan.container.push_back({"make a terminal", MakeTerminal{window_size, false}});
-  AddCommandSteps(&plan);
+  AddCommandSteps(false, &plan);  // the root is what it was made
   AddExecute(&plan);
   return plan;
 }

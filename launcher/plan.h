@@ -110,6 +110,11 @@ struct MakeTerminal {
   WindowSize size;
   bool is_console = false;  // shown as /dev/console
 };
+struct SetUlimit {
+  Ulimit limit;
+};
+// The root's mount alone: what is mounted on it stays as it is.
+struct MakeRootReadOnly {};
 struct EnterWorkdir {
   std::string path;
 };
@@ -133,8 +138,8 @@ struct Execute {};
 using ContainerAction =
     std::variant<JoinNamespaces, HandOutNamespaces, JoinCgroups, NewCgroupNamespace, BringUpLoopback, SetHostname,
                  SwitchRoot, MountFilesystem, BindDevice, MakeSymlink, MaskPath, MakeReadOnly, BindVolume, MakeTerminal,
-                 EnterWorkdir, NewKeyring, LimitBoundingSet, BecomeUser, LimitCapabilities, ForbidNewPrivileges,
-                 DieWithHelper, StayAsInit, Execute>;
+                 SetUlimit, MakeRootReadOnly, EnterWorkdir, NewKeyring, LimitBoundingSet, BecomeUser, LimitCapabilities,
+                 ForbidNewPrivileges, DieWithHelper, StayAsInit, Execute>;
 
 template <typename Action>
 struct Step {

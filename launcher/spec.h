@@ -19,6 +19,21 @@ struct Volume {
   bool read_only = false;
 };
 
+struct Tmpfs {
+  std::string target;  // as of a volume
+  bool read_only = false;
+  bool executable = false;
+  std::string size;  // as tmpfs(5) takes it; empty: its default
+  std::string mode;  // octal
+};
+
+struct Ulimit {
+  std::string name;  // "nofile"
+  int resource = 0;  // RLIMIT_*
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+};
+
 // A part of --user: a number, or a name that the image's /etc/passwd or /etc/group has to know.
 struct IdOrName {
   std::optional<uint32_t> id;
@@ -39,6 +54,9 @@ struct Spec {
   std::string name;      // empty: none
   bool remove = false;
   std::vector<Volume> volumes;
+  std::vector<Tmpfs> tmpfs;
+  std::vector<Ulimit> ulimits;
+  bool read_only = false;     // the root
   uint64_t memory_bytes = 0;  // 0: no limit
   uint64_t pids_limit = 0;    // 0: no limit
   bool detach = false;
@@ -67,6 +85,14 @@ absl::StatusOr<std::optional<std::string>> ParseEnvironment(absl::string_view te
 
 // HOST:CONTAINER[:ro|:rw].
 absl::StatusOr<Volume> ParseVolume(absl::string_view text);
+
+// PATH[:OPTION,...], of the options ro, rw, exec, noexec, nosuid, nodev, size=BYTES[kmg] and mode=OCTAL.
+absl::StatusOr<Tmpfs> ParseTmpfs(absl::string_view text);
+std::string FormatTmpfs(const Tmpfs& tmpfs);
+
+// NAME=SOFT[:HARD], the names those of setrlimit(2) without RLIMIT_; -1 or "unlimited" for none.
+absl::StatusOr<Ulimit> ParseUlimit(absl::string_view text);
+std::string FormatUlimit(const Ulimit& limit);
 
 // Bytes: a whole number with b, k, m, g or t behind it, powers of 1024; "1g", "512MB" and "512MiB" are all read. Less
 // than 6 MiB, in which no container starts, is an error.
