@@ -222,10 +222,16 @@ class Client {
     Send(Message::kSignal, {&byte, 1});
   }
 
-  // As the signal would have, but with the user's terminal in order meanwhile.
+  // As the signal would have, but with the user's terminal in order meanwhile. The kernel decides, as always, whether
+  // there is anyone who could let this process go on.
   void Stop() {
     raw_.Leave();
-    raise(SIGSTOP);
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP);
+    raise(SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &stop, nullptr);
+    sigprocmask(SIG_BLOCK, &stop, nullptr);
     if (started_) EnterTerminal();
   }
 

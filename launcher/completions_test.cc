@@ -84,7 +84,7 @@ TEST(CompletionsTest, ZshKnowsEveryVerbAndFlag) {
       std::string letter(1, flag.letter);
       EXPECT_THAT(block, HasSubstr(flag.letter != 0
                                        ? absl::StrCat("{-", letter, flag.value != nullptr ? "+" : "", ",", name, "}'[")
-                                       : absl::StrCat("'", name, "[")));
+                                       : absl::StrCat(name, "[")));
     }
     // One line each, besides those of the block itself: verb, "flags=(", ")", and _arguments.
     EXPECT_EQ(Lines(block).size(), expected + 6) << block;

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -129,22 +130,26 @@ absl::StatusOr<Packet> Ask(const Container& container, Message message) {
   ErrnoOr<Packet> answer = AwaitPacket(connection->get(), -1);
   if (!answer.ok()) return absl::UnavailableError(absl::StrCat(what, ": it ended"));
   if (answer->type == Message::kDone) return *std::move(answer);
+  if (answer->type == Message::kExit) return absl::UnavailableError(absl::StrCat(what, ": it ended"));
   return absl::FailedPreconditionError(absl::StrCat(what, ": ", answer->payload));
 }
 
 absl::StatusOr<UniqueFd> Watch(const Container& container) {
   absl::StatusOr<UniqueFd> connection = Connect(container);
-  if (!connection.ok()) return connection.status();
-  Errno error = SendPacket(connection->get(), Message::kWatch, "");
-  // A helper that is gone by now tells nothing: AwaitEnd reads the state then.
-  if (!error.ok() && !(error == EPIPE)) return ErrnoToStatus(error, "watch the container");
+  if (!connection.ok()) {
+    RunRecord record;
+    if (!ReadLiveRecord(container.paths.record, &record)) return UniqueFd();
+    return connection.status();
+  }
+  // A helper that is about to end has told so already, and takes no more packets.
+  SendPacket(connection->get(), Message::kWatch, "").IgnoreError();
   return connection;
 }
 
 absl::StatusOr<std::optional<int>> AwaitEnd(const Container& container, const UniqueFd& connection, double seconds) {
   std::optional<int> exit_status;
   const Clock::time_point deadline = Clock::now() + std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
-  while (!exit_status.has_value()) {
+  while (connection.valid() && !exit_status.has_value()) {
     double left = std::chrono::duration<double>(deadline - Clock::now()).count();
     ErrnoOr<Packet> packet = AwaitPacket(connection.get(), seconds < 0 ? -1 : std::max(0.0, left));
     if (packet.ok() && packet->type == Message::kExit && packet->payload.size() == 1) {
@@ -158,8 +163,10 @@ absl::StatusOr<std::optional<int>> AwaitEnd(const Container& container, const Un
   AwaitRelease(container.paths.record);
   if (exit_status.has_value()) return exit_status;
   ContainerState state = ReadState(container.paths.container);
-  // Its supervisor was killed: what that left, and wrote about the end, is the next command's to find.
-  return std::optional<int>(state.status == ContainerState::Status::kExited ? state.exit_status : 137);
+  if (state.status == ContainerState::Status::kExited) return std::optional<int>(state.exit_status);
+  if (access(container.paths.container.c_str(), F_OK) != 0) return std::optional<int>(kUnknownStatus);
+  // Its helper was killed, and PID 1 with it; the next command writes that down.
+  return std::optional<int>(128 + SIGKILL);
 }
 
 }  // namespace acetate::launcher

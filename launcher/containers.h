@@ -42,11 +42,14 @@ absl::StatusOr<UniqueFd> Connect(const Container& container);
 // Connects, sends one packet and waits for the answer to it; kRefused becomes an error with its reason.
 absl::StatusOr<Packet> Ask(const Container& container, Message message);
 
-// Waits until the container has ended and all is cleaned up; returns its exit status. `connection` is one that asked to
-// watch. Nothing: `seconds` (negative: no limit) went by.
+// The exit status of a container that has ended and is gone, so that no one can tell it any more.
+inline constexpr int kUnknownStatus = -1;
+
+// Waits until the container has ended and all is cleaned up; returns its exit status. `connection` is from Watch.
+// Nothing: `seconds` (negative: no limit) went by.
 absl::StatusOr<std::optional<int>> AwaitEnd(const Container& container, const UniqueFd& connection, double seconds);
 
-// A connection that watches, for AwaitEnd.
+// A connection that watches, for AwaitEnd; an invalid one when the container has just ended.
 absl::StatusOr<UniqueFd> Watch(const Container& container);
 
 }  // namespace acetate::launcher

@@ -229,6 +229,18 @@ TEST_P(TerminalTest, ASignalToLaunchReachesTheProgram) {
   ExpectNothingLeft();
 }
 
+TEST_P(TerminalTest, WhoStopsLaunchHasTheTerminalAsBeforeMeanwhile) {
+  TerminalUser user(host_.get(), Script({"--rm", "-it"}, "stty -echo; echo begun; read x; echo read:$x"));
+  ASSERT_TRUE(user.Sees("begun"));
+  pid_t launch = user.launch();
+  kill(launch, SIGTSTP);
+  // In its group no one could continue it, so the kernel lets it go on at once, in raw mode again: what is typed
+  // reaches the container as before.
+  user.Type("typed\n");
+  EXPECT_TRUE(user.Sees("read:typed"));
+  ExpectEnd(user.WaitForEnd(), 0);
+}
+
 TEST_P(TerminalTest, WhenLaunchIsKilledNothingStays) {
   TerminalUser user(host_.get(), Script({"--rm", "-it"}, "echo begun; exec sleep 1000"));
   ASSERT_TRUE(user.Sees("begun"));

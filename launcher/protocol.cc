@@ -69,8 +69,9 @@ ErrnoOr<size_t> ReceiveRecord(int socket, void* data, size_t size, std::vector<U
   ssize_t n;
   do {
     n = recvmsg(socket, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  } while (n < 0 && errno == EINTR);
-  if (n < 0) return errno == ECONNRESET ? ErrnoOr<size_t>(size_t{0}) : Errno::Last();
+    // ECONNRESET tells, once, that the other side closed with something of ours unread; what it sent before is there.
+  } while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (n < 0) return Errno::Last();
   for (cmsghdr* rights = CMSG_FIRSTHDR(&header); rights != nullptr; rights = CMSG_NXTHDR(&header, rights)) {
     if (rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) continue;
     size_t count = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);

@@ -96,11 +96,14 @@ void Session::Handle(const pollfd* fds, std::vector<Request>* requests) {
 }
 
 void Session::Accept() {
-  UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd.valid() || !IsOwnUser(fd.get())) return;
-  clients_.emplace_back();
-  clients_.back().id = next_id_++;
-  clients_.back().fd = std::move(fd);
+  for (;;) {
+    UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd.valid()) return;
+    if (!IsOwnUser(fd.get())) continue;
+    clients_.emplace_back();
+    clients_.back().id = next_id_++;
+    clients_.back().fd = std::move(fd);
+  }
 }
 
 void Session::Read(Client* client, std::vector<Request>* requests) {
@@ -247,9 +250,11 @@ bool Session::Delivered() const {
 }
 
 void Session::End(int exit_status, const std::string& message) {
+  // Whoever has come meanwhile did so to ask something: the end is the answer, also to what is not read any more.
+  Accept();
   for (Client& client : clients_) {
-    if (!client.watching) continue;
-    if (!message.empty()) Queue(&client, Message::kText, message.substr(0, kLargestPayload));
+    if (IsOwner(client) && !client.watching) continue;
+    if (!message.empty() && client.watching) Queue(&client, Message::kText, message.substr(0, kLargestPayload));
     Queue(&client, Message::kExit, std::string(1, static_cast<char>(exit_status)));
   }
   while (!Delivered()) {

@@ -99,7 +99,7 @@ TEST_F(SessionTest, OutputGoesToThoseAttachedAndToTheLog) {
   EXPECT_EQ(LogReader(dir_.path()).ReadLines().size(), 2u);
 }
 
-TEST_F(SessionTest, TheEndIsToldToThoseWhoWantToKnow) {
+TEST_F(SessionTest, TheEndIsToldToAllWithItsReasonToThoseWhoWatch) {
   Begin(Detached());
   GivePipes();
   UniqueFd watching = Connect(), silent = Connect();
@@ -115,7 +115,17 @@ TEST_F(SessionTest, TheEndIsToldToThoseWhoWantToKnow) {
   ASSERT_TRUE(text.ok());
   EXPECT_EQ(text->payload, "why");
   EXPECT_EQ(Received(watching, Message::kExit), "\xc8");
-  EXPECT_EQ(ReceivePacket(silent.get()).error().value(), EAGAIN);
+  EXPECT_EQ(Received(silent, Message::kExit), "\xc8");
+}
+
+TEST_F(SessionTest, WhoComesTooLateIsStillToldTheEnd) {
+  Begin(Detached());
+  UniqueFd late = Connect();
+  Say(late, Message::kWatch);
+  session_->End(7, "");
+  session_.reset();
+  // The end of the connection, with something unread on the other side, does not hide it.
+  EXPECT_EQ(Received(late, Message::kExit), "\x07");
 }
 
 TEST_F(SessionTest, AClientThatDoesNotReadHoldsTheCommandUpUntilItIsGone) {

@@ -17,9 +17,10 @@ namespace {
 
 absl::Status SendSignal(const Container& container, const UniqueFd& connection, int signal) {
   char byte = static_cast<char>(signal);
+  if (!connection.valid()) return absl::OkStatus();
   Errno error = SendPacket(connection.get(), Message::kSignal, {&byte, 1});
   // One whose helper is gone has ended, too.
-  if (error.ok() || error == EPIPE) return absl::OkStatus();
+  if (error.ok() || error == EPIPE || error == ECONNRESET) return absl::OkStatus();
   return ErrnoToStatus(error, absl::StrCat("signal container ", ShortId(container.id)));
 }
 
@@ -90,7 +91,10 @@ int Wait(const CommandLine& line, const std::string& store_root) {
       if (!connection.ok()) return connection.status();
       absl::StatusOr<std::optional<int>> end = AwaitEnd(container, *connection, -1);
       if (!end.ok()) return end.status();
-      exit_status = end->value_or(0);
+      exit_status = end->value_or(kUnknownStatus);
+      if (exit_status == kUnknownStatus) {
+        return absl::NotFoundError(absl::StrCat("container ", ShortId(container.id), " has ended and is removed"));
+      }
     }
     WriteAll(STDOUT_FILENO, absl::StrCat(exit_status, "\n")).IgnoreError();
     return absl::OkStatus();

@@ -122,7 +122,7 @@ bool Follow(const Container& container, LogReader* reader, LogPrinter* printer) 
   UniqueFd changes(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   inotify_add_watch(changes.get(), container.paths.container.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO);
   // What is known to be complete before the log is read, is read to its end.
-  for (bool ended = !connection.ok();;) {
+  for (bool ended = !connection.ok() || !connection->valid();;) {
     if (!printer->PrintLines(reader->ReadLines())) return false;
     if (ended) return true;
     pollfd fds[] = {{changes.get(), POLLIN, 0}, {connection->get(), POLLIN, 0}};
