@@ -1,50 +1,162 @@
 #include "launcher/config_file.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/errno_or.h"
-#include "common/syscalls.h"
+#include "launcher/files.h"
+#include "launcher/timestamp.h"
 
 namespace acetate::launcher {
 namespace {
 
-// RFC 3339, UTC. (gmtime would read the host's time zone file for it.)
-std::string Now() {
-  using namespace std::chrono;
-  auto now = floor<seconds>(system_clock::now());
-  auto today = floor<days>(now);
-  year_month_day date(today);
-  hh_mm_ss time(now - today);
-  return absl::StrFormat("%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
-                         static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
-                         time.minutes().count(), time.seconds().count());
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kLargestConfig = 16 << 20;
+
+// The command line may hold bytes that are no UTF-8, which JSON cannot: words are kept in C escapes where they matter.
+Json Words(const std::vector<std::string>& words) {
+  Json array = Json::array();
+  for (const std::string& word : words) array.push_back(absl::CHexEscape(word));
+  return array;
+}
+
+Json VolumesToJson(const std::vector<Volume>& volumes) {
+  Json array = Json::array();
+  for (const Volume& volume : volumes) {
+    array.push_back(Json{{"source", absl::CHexEscape(volume.source)},
+                         {"target", absl::CHexEscape(volume.target)},
+                         {"read_only", volume.read_only}});
+  }
+  return array;
+}
+
+std::string UserText(const std::optional<UserSpec>& user) {
+  if (!user.has_value()) return "";
+  auto part = [](const IdOrName& id) { return id.id.has_value() ? absl::StrCat(*id.id) : id.name; };
+  return absl::StrCat(part(user->user), user->group.has_value() ? absl::StrCat(":", part(*user->group)) : "");
+}
+
+std::string Unescaped(const Json& json) {
+  std::string text;
+  absl::CUnescape(json.get<std::string>(), &text);
+  return text;
+}
+
+std::vector<std::string> WordsFrom(const Json& array) {
+  std::vector<std::string> words;
+  for (const Json& word : array) words.push_back(Unescaped(word));
+  return words;
+}
+
+Json SpecToJson(const Spec& spec) {
+  Json json;
+  json["image"] = absl::CHexEscape(spec.image);
+  json["name"] = spec.name;
+  json["command"] = Words(spec.command);
+  json["environment"] = Words(spec.environment);
+  json["workdir"] = absl::CHexEscape(spec.workdir);
+  json["user"] = UserText(spec.user);
+  json["hostname"] = spec.hostname;
+  json["volumes"] = VolumesToJson(spec.volumes);
+  json["tmpfs"] = Json::array();
+  for (const Tmpfs& tmpfs : spec.tmpfs) json["tmpfs"].push_back(absl::CHexEscape(FormatTmpfs(tmpfs)));
+  json["ulimits"] = Json::array();
+  for (const Ulimit& limit : spec.ulimits) json["ulimits"].push_back(FormatUlimit(limit));
+  json["read_only"] = spec.read_only;
+  json["memory_bytes"] = spec.memory_bytes;
+  json["pids_limit"] = spec.pids_limit;
+  json["remove"] = spec.remove;
+  json["detach"] = spec.detach;
+  json["interactive"] = spec.interactive;
+  json["tty"] = spec.terminal;
+  json["init"] = spec.init;
+  json["stop_signal"] = spec.stop_signal;
+  json["stop_timeout"] = spec.stop_timeout;
+  json["log_max_bytes"] = spec.log_max_bytes;
+  return json;
+}
+
+Spec SpecFromJson(const Json& json) {
+  Spec spec;
+  spec.image = Unescaped(json.at("image"));
+  spec.name = json.at("name");
+  spec.command = WordsFrom(json.at("command"));
+  spec.environment = WordsFrom(json.at("environment"));
+  spec.workdir = Unescaped(json.at("workdir"));
+  if (std::string user = json.at("user"); !user.empty()) {
+    absl::StatusOr<UserSpec> parsed = ParseUser(user);
+    if (parsed.ok()) spec.user = *std::move(parsed);
+  }
+  spec.hostname = json.at("hostname");
+  for (const Json& volume : json.at("volumes")) {
+    spec.volumes.push_back({Unescaped(volume.at("source")), Unescaped(volume.at("target")), volume.at("read_only")});
+  }
+  for (const std::string& text : WordsFrom(json.at("tmpfs"))) {
+    absl::StatusOr<Tmpfs> tmpfs = ParseTmpfs(text);
+    if (tmpfs.ok()) spec.tmpfs.push_back(*std::move(tmpfs));
+  }
+  for (const std::string& text : WordsFrom(json.at("ulimits"))) {
+    absl::StatusOr<Ulimit> limit = ParseUlimit(text);
+    if (limit.ok()) spec.ulimits.push_back(*std::move(limit));
+  }
+  spec.read_only = json.at("read_only");
+  spec.memory_bytes = json.at("memory_bytes");
+  spec.pids_limit = json.at("pids_limit");
+  spec.remove = json.at("remove");
+  spec.detach = json.at("detach");
+  spec.interactive = json.at("interactive");
+  spec.terminal = json.at("tty");
+  spec.init = json.at("init");
+  spec.stop_signal = json.at("stop_signal");
+  spec.stop_timeout = json.at("stop_timeout");
+  spec.log_max_bytes = json.at("log_max_bytes");
+  return spec;
 }
 
 }  // namespace
 
-absl::Status WriteConfigFile(const Plan& plan) {
-  nlohmann::ordered_json json;
-  json["id"] = plan.id;
-  json["name"] = plan.spec.name;
-  json["created"] = Now();
-  json["image"] = plan.image.directory;
-  json["layers_top_first"] = plan.image.layers;
-  json["command"] = plan.spec.command;
-  json["workdir"] = plan.spec.workdir;
-  std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+std::string FormatConfig(const ContainerConfig& config) {
+  Json json;
+  json["id"] = config.id;
+  json["created"] = config.created;
+  json["layers_top_first"] = Words(config.layers);
+  json["spec"] = SpecToJson(config.spec);
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
-  std::string what = absl::StrCat("write ", plan.store.config);
-  ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, plan.store.config.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
-  if (!fd.ok()) return ErrnoToStatus(fd.error(), what);
-  ssize_t n = write(fd->get(), text.data(), text.size());
-  if (n < 0) return ErrnoToStatus(Errno::Last(), what);
-  return static_cast<size_t>(n) == text.size() ? absl::OkStatus() : ErrnoToStatus(Errno(ENOSPC), what);
+absl::StatusOr<ContainerConfig> ParseConfig(absl::string_view text) {
+  // The library's typed access reports what is missing or of another type by exceptions.
+  try {
+    Json json = Json::parse(text.begin(), text.end());
+    ContainerConfig config;
+    config.id = json.at("id");
+    config.created = json.at("created");
+    config.layers = WordsFrom(json.at("layers_top_first"));
+    config.spec = SpecFromJson(json.at("spec"));
+    return config;
+  } catch (const nlohmann::json::exception& error) {
+    return absl::DataLossError(error.what());
+  }
+}
+
+absl::Status WriteConfigFile(const Plan& plan) {
+  ContainerConfig config{plan.id, FormatSeconds(time(nullptr)), plan.image.layers, plan.spec};
+  config.spec.image = plan.image.directory;
+  Errno error = ReplaceFile(plan.store.config, FormatConfig(config), 0600);
+  return error.ok() ? absl::OkStatus() : ErrnoToStatus(error, absl::StrCat("write ", plan.store.config));
+}
+
+absl::StatusOr<ContainerConfig> ReadConfigFile(const std::string& path) {
+  ErrnoOr<std::string> text = ReadFileAt(AT_FDCWD, path.c_str(), kLargestConfig);
+  if (!text.ok()) return ErrnoToStatus(text.error(), absl::StrCat("read ", path));
+  absl::StatusOr<ContainerConfig> config = ParseConfig(*text);
+  if (config.ok()) return config;
+  return absl::DataLossError(absl::StrCat(path, " cannot be understood: ", config.status().message()));
 }
 
 }  // namespace acetate::launcher

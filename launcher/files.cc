@@ -112,6 +112,25 @@ Errno WriteExisting(const std::string& path, absl::string_view text) {
   return static_cast<size_t>(n) == text.size() ? kOk : Errno(EIO);
 }
 
+Errno WriteAll(int fd, absl::string_view text) {
+  while (!text.empty()) {
+    ssize_t n = write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Errno::Last();
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return kOk;
+}
+
+Errno ReplaceFile(const std::string& path, absl::string_view text, mode_t mode) {
+  std::string fresh = path + ".new";
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, sys::OpenAt(AT_FDCWD, fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC, mode));
+  Errno error = WriteAll(fd.get(), text);
+  if (error.ok() && rename(fresh.c_str(), path.c_str()) != 0) error = Errno::Last();
+  if (!error.ok()) unlink(fresh.c_str());
+  return error;
+}
+
 absl::StatusOr<std::string> PathOf(const UniqueFd& fd) {
   char buffer[PATH_MAX];
   ssize_t n = readlink(absl::StrCat("/proc/self/fd/", fd.get()).c_str(), buffer, sizeof(buffer));

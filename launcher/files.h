@@ -26,6 +26,13 @@ ErrnoOr<UniqueFd> OpenInside(int root, const char* path, uint64_t flags, uint64_
 // Writes `text` into a file that exists, in one write(2), as kernel interfaces want it.
 Errno WriteExisting(const std::string& path, absl::string_view text);
 
+// Puts a file with this text in the place of what is at `path`: whoever reads sees the old or the new one, whole. With
+// one writer at a time.
+Errno ReplaceFile(const std::string& path, absl::string_view text, mode_t mode);
+
+// Writes all of `text`, in as many write(2)s as it takes.
+Errno WriteAll(int fd, absl::string_view text);
+
 // The absolute path of an open file or directory, free of symlinks.
 absl::StatusOr<std::string> PathOf(const UniqueFd& fd);
 

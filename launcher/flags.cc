@@ -5,128 +5,30 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "launcher/detach_keys.h"
+#include "launcher/flag_table.h"
 
 namespace acetate::launcher {
 namespace {
 
-struct Draft {
-  CommandLine line;
-  const char* const* environ;
-};
-
-// Takes one value of one flag into the draft. Its error completes the sentence "--flag "value" ...".
-using Apply = absl::Status (*)(Draft* draft, absl::string_view value);
-
-struct Flag {
-  const char* name;
-  char letter;        // 0: none
-  const char* value;  // what --help calls the value; null for a switch
-  const char* help;
-  Apply apply;
-};
-
-// Assigns what a parser gave.
-template <typename T, typename U>
-absl::Status Take(absl::StatusOr<T> parsed, U* target) {
-  if (!parsed.ok()) return parsed.status();
-  *target = *std::move(parsed);
-  return absl::OkStatus();
-}
-
-absl::Status ApplyImage(Draft* draft, absl::string_view value) {
-  if (value.empty()) return absl::InvalidArgumentError("is empty");
-  draft->line.spec.image = std::string(value);
-  return absl::OkStatus();
-}
-
-absl::Status ApplyEnvironment(Draft* draft, absl::string_view value) {
-  std::optional<std::string> entry;
-  if (absl::Status s = Take(ParseEnvironment(value, draft->environ), &entry); !s.ok()) return s;
-  if (!entry.has_value()) return absl::OkStatus();
-  std::string prefix = entry->substr(0, entry->find('=') + 1);
-  for (std::string& known : draft->line.spec.environment) {
-    if (absl::StartsWith(known, prefix)) {
-      known = *entry;
-      return absl::OkStatus();
-    }
-  }
-  draft->line.spec.environment.push_back(*std::move(entry));
-  return absl::OkStatus();
-}
-
-absl::Status ApplyVolume(Draft* draft, absl::string_view value) {
-  Volume volume;
-  if (absl::Status s = Take(ParseVolume(value), &volume); !s.ok()) return s;
-  for (const Volume& known : draft->line.spec.volumes) {
-    if (known.target == volume.target)
-      return absl::InvalidArgumentError("has a container path that another -v has too");
-  }
-  draft->line.spec.volumes.push_back(std::move(volume));
-  return absl::OkStatus();
-}
-
-absl::Status ApplyHostname(Draft* draft, absl::string_view value) {
-  draft->line.spec.hostname = std::string(value);
-  return CheckHostname(value);
-}
-
-absl::Status ApplyName(Draft* draft, absl::string_view value) {
-  draft->line.spec.name = std::string(value);
-  return CheckName(value);
-}
-
-const Flag kFlags[] = {
-    {"image", 0, "DIR", "The image: a root directory, or a directory with a layers.list.", ApplyImage},
-    {"env", 'e', "NAME[=VALUE]", "Set a variable; a bare NAME takes launch's own value. Adds up.", ApplyEnvironment},
-    {"workdir", 'w', "PATH", "Directory the command starts in; made when missing. Default /.",
-     [](Draft* d, absl::string_view v) { return Take(ParseWorkdir(v), &d->line.spec.workdir); }},
-    {"user", 'u', "USER[:GROUP]", "Run as this user, by name or number. Default 0:0.",
-     [](Draft* d, absl::string_view v) { return Take(ParseUser(v), &d->line.spec.user); }},
-    {"hostname", 'h', "NAME", "Host name. Default: the container's short id.", ApplyHostname},
-    {"rm", 0, nullptr, "Remove the container, with what it wrote, when it has ended.",
-     [](Draft* d, absl::string_view v) {
-       d->line.spec.remove = v == "true";
-       return absl::OkStatus();
-     }},
-    {"name", 0, "NAME", "A name of its own, which no other container may have.", ApplyName},
-    {"volume", 'v', "HOST:CONTAINER[:ro]", "Show a file or directory of the host. Adds up.", ApplyVolume},
-    {"memory", 'm', "SIZE", "Memory limit, such as 512m or 2g.",
-     [](Draft* d, absl::string_view v) { return Take(ParseMemory(v), &d->line.spec.memory_bytes); }},
-    {"pids-limit", 0, "NUMBER", "Limit of processes and threads; -1 for none.",
-     [](Draft* d, absl::string_view v) { return Take(ParsePidsLimit(v), &d->line.spec.pids_limit); }},
-    {"explain", 0, nullptr, "Print what would be done, as JSON, and do nothing.",
-     [](Draft* d, absl::string_view v) {
-       if (v == "true") d->line.action = CommandLine::Action::kExplain;
-       return absl::OkStatus();
-     }},
-    {"help", 0, nullptr, "Print this text.",
-     [](Draft* d, absl::string_view v) {
-       if (v == "true") d->line.action = CommandLine::Action::kHelp;
-       return absl::OkStatus();
-     }},
-    {"version", 0, nullptr, "Print the version.",
-     [](Draft* d, absl::string_view v) {
-       if (v == "true") d->line.action = CommandLine::Action::kVersion;
-       return absl::OkStatus();
-     }},
-};
-
-const Flag* FindByName(absl::string_view name) {
-  for (const Flag& flag : kFlags) {
-    if (name == flag.name) return &flag;
+const Flag* FindByName(absl::string_view name, Verb verb) {
+  for (const Flag& flag : AllFlags()) {
+    if (flag.IsOf(verb) && name == flag.name) return &flag;
   }
   return nullptr;
 }
 
-const Flag* FindByLetter(char letter) {
-  for (const Flag& flag : kFlags) {
-    if (flag.letter == letter) return &flag;
+const Flag* FindByLetter(char letter, Verb verb) {
+  for (const Flag& flag : AllFlags()) {
+    if (flag.IsOf(verb) && flag.letter == letter) return &flag;
   }
   return nullptr;
 }
 
-absl::Status Unknown(absl::string_view flag) {
-  return absl::InvalidArgumentError(absl::StrCat("unknown flag ", absl::CHexEscape(flag), "; see launch --help"));
+absl::Status Unknown(absl::string_view flag, Verb verb) {
+  std::string of = verb == Verb::kRun ? "" : absl::StrCat(EntryOf(verb).name, " ");
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown flag ", absl::CHexEscape(flag), "; see launch ", of, "--help"));
 }
 
 // The words still to be read.
@@ -165,8 +67,8 @@ absl::Status ReadLong(absl::string_view word, Words* words, Draft* draft) {
     value = name.substr(equals + 1);
     name = name.substr(0, equals);
   }
-  const Flag* flag = FindByName(name);
-  if (flag == nullptr) return Unknown(absl::StrCat("--", name));
+  const Flag* flag = FindByName(name, draft->line.verb);
+  if (flag == nullptr) return Unknown(absl::StrCat("--", name), draft->line.verb);
   if (flag->value != nullptr) return ApplyWithValue(*flag, value, words, draft);
   if (value.has_value() && *value != "true" && *value != "false") {
     return absl::InvalidArgumentError(absl::StrCat("flag --", name, " is a switch: it takes true or false"));
@@ -177,8 +79,8 @@ absl::Status ReadLong(absl::string_view word, Words* words, Draft* draft) {
 // One word that begins with one dash: letters, the last of which may take a value.
 absl::Status ReadShort(absl::string_view word, Words* words, Draft* draft) {
   for (absl::string_view letters = word.substr(1); !letters.empty();) {
-    const Flag* flag = FindByLetter(letters[0]);
-    if (flag == nullptr) return Unknown(absl::StrCat("-", letters.substr(0, 1)));
+    const Flag* flag = FindByLetter(letters[0], draft->line.verb);
+    if (flag == nullptr) return Unknown(absl::StrCat("-", letters.substr(0, 1)), draft->line.verb);
     letters.remove_prefix(1);
     if (flag->value == nullptr) {
       if (absl::Status s = ApplyValue(*flag, "true", draft); !s.ok()) return s;
@@ -194,12 +96,73 @@ absl::Status ReadShort(absl::string_view word, Words* words, Draft* draft) {
   return absl::OkStatus();
 }
 
+std::string Usage(const VerbEntry& verb) { return absl::StrCat("launch ", verb.name, " ", verb.usage); }
+
+// The first word, when it is a verb's name.
+Verb ReadVerb(Words* words) {
+  if (words->empty()) return Verb::kRun;
+  for (const VerbEntry& entry : AllVerbs()) {
+    if (words->Peek() != entry.name) continue;
+    words->Next();
+    return entry.verb;
+  }
+  return Verb::kRun;
+}
+
+// What the spec of each verb starts from.
+Spec StartingSpec(Verb verb) {
+  Spec spec;
+  spec.detach_keys = *ParseDetachKeys(kDefaultDetachKeys);
+  spec.log_max_bytes = kDefaultLogBytes;
+  if (verb == Verb::kExec) spec.workdir.clear();
+  return spec;
+}
+
+absl::Status Missing(absl::string_view what, const VerbEntry& entry) {
+  return absl::InvalidArgumentError(absl::StrCat(what, ": ", Usage(entry)));
+}
+
+// The words behind the flags: containers, a command, or a container and a command.
+absl::Status TakeRest(std::vector<std::string> rest, CommandLine* line) {
+  const VerbEntry& entry = EntryOf(line->verb);
+  if (line->verb == Verb::kRun) {
+    line->spec.command = std::move(rest);
+    if (line->spec.image.empty()) return Missing("flag --image is missing", entry);
+    return line->spec.command.empty() ? Missing("no command given", entry) : absl::OkStatus();
+  }
+  if (line->verb == Verb::kExec && !rest.empty()) {
+    size_t command = rest.size() > 1 && rest[1] == "--" ? 2 : 1;
+    line->spec.command.assign(rest.begin() + static_cast<long>(std::min(command, rest.size())), rest.end());
+    rest.resize(1);
+    if (line->spec.command.empty()) return Missing("no command given", entry);
+  }
+  if (static_cast<int>(rest.size()) < entry.least) return Missing("no container named", entry);
+  if (rest.size() > static_cast<size_t>(entry.most)) {
+    return Missing(entry.most == 0 ? "no container is to be named" : "one container is to be named, not more", entry);
+  }
+  line->containers = std::move(rest);
+  return absl::OkStatus();
+}
+
+std::string FlagLines(Verb verb) {
+  std::string text;
+  for (const Flag& flag : AllFlags()) {
+    if (!flag.IsOf(verb)) continue;
+    std::string left =
+        flag.letter != 0 ? absl::StrFormat("  -%c, --%s", flag.letter, flag.name) : absl::StrCat("      --", flag.name);
+    if (flag.value != nullptr) absl::StrAppend(&left, " ", flag.value);
+    absl::StrAppendFormat(&text, "%-34s %s\n", left, flag.help);
+  }
+  return text;
+}
+
 }  // namespace
 
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& all_words, const char* const* environ) {
   Words words(all_words);
   Draft draft{{}, environ};
-  if (!words.empty() && words.Peek() == "run") words.Next();
+  draft.line.verb = ReadVerb(&words);
+  draft.line.spec = StartingSpec(draft.line.verb);
   while (!words.empty() && words.Peek().size() > 1 && words.Peek()[0] == '-') {
     const std::string& word = words.Next();
     if (word == "--") break;
@@ -207,28 +170,26 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& all
         absl::StartsWith(word, "--") ? ReadLong(word, &words, &draft) : ReadShort(word, &words, &draft);
     if (!status.ok()) return status;
   }
-  draft.line.spec.command = words.Rest();
-  bool runs = draft.line.action == CommandLine::Action::kRun || draft.line.action == CommandLine::Action::kExplain;
-  if (runs && draft.line.spec.image.empty()) {
-    return absl::InvalidArgumentError("flag --image is missing: launch --image DIR [--] COMMAND...");
+  if (draft.line.action == CommandLine::Action::kHelp || draft.line.action == CommandLine::Action::kVersion) {
+    return std::move(draft.line);
   }
-  if (runs && draft.line.spec.command.empty()) {
-    return absl::InvalidArgumentError("no command given: launch --image DIR [--] COMMAND...");
-  }
+  if (absl::Status s = TakeRest(words.Rest(), &draft.line); !s.ok()) return s;
   return std::move(draft.line);
 }
 
-std::string HelpText() {
+std::string HelpText(Verb verb) {
+  const VerbEntry& entry = EntryOf(verb);
+  if (verb != Verb::kRun) return absl::StrCat("usage: ", Usage(entry), "\n\n", entry.help, "\n\n", FlagLines(verb));
   std::string text =
-      "usage: launch [run] --image DIR [flags] [--] COMMAND [ARGUMENT...]\n\n"
+      "usage: launch [run] --image DIR [flags] [--] COMMAND [ARGUMENT...]\n"
+      "       launch VERB [flags] CONTAINER...\n\n"
       "Runs COMMAND in a container: the image's layers and a fresh writable layer on top, stacked by fusefs, are its\n"
-      "root; it has namespaces of its own and needs no privilege. The image is never written.\n\nFlags:\n";
-  for (const Flag& flag : kFlags) {
-    std::string left =
-        flag.letter != 0 ? absl::StrFormat("  -%c, --%s", flag.letter, flag.name) : absl::StrCat("      --", flag.name);
-    if (flag.value != nullptr) absl::StrAppend(&left, " ", flag.value);
-    absl::StrAppendFormat(&text, "%-34s %s\n", left, flag.help);
-  }
+      "root; it has namespaces of its own and needs no privilege. The image is never written.\n\nVerbs:\n";
+  for (const VerbEntry& each : AllVerbs()) absl::StrAppendFormat(&text, "  %-10s %s\n", each.name, each.help);
+  absl::StrAppend(&text,
+                  "\nCONTAINER is a name, an id, or the beginning of one. launch VERB --help tells the verb's flags."
+                  "\n\nFlags of run:\n",
+                  FlagLines(verb));
   text +=
       "\nExit status: the command's own; 128+N when signal N ended it; 127 command not found; 126 found but not\n"
       "executable; 125 launch itself failed, and says why in one line.\n";

@@ -92,15 +92,47 @@ TEST(FlagsTest, AnErrorIsOneLineWhateverWasTyped) {
   EXPECT_THAT(ErrorOf({"--image=d", "-m", "1\n\033[2J", "x"}), Not(HasSubstr("\n")));
 }
 
+TEST(FlagsTest, TheFirstWordMayBeAVerbWithFlagsOfItsOwn) {
+  absl::StatusOr<CommandLine> line = Parse({"stop", "-t", "3", "-s", "HUP", "a", "b"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->verb, Verb::kStop);
+  EXPECT_EQ(line->options.seconds, 3);
+  EXPECT_EQ(line->options.signal, 1);
+  EXPECT_THAT(line->containers, ElementsAre("a", "b"));
+  // Behind a flag it is the command.
+  EXPECT_THAT(MustParse({"--image=d", "stop"}).command, ElementsAre("stop"));
+}
+
+TEST(FlagsTest, ExecTakesAContainerThenACommand) {
+  absl::StatusOr<CommandLine> line = Parse({"exec", "-it", "-w", "/x", "box", "ls", "-t"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_TRUE(line->spec.interactive && line->spec.terminal);
+  EXPECT_EQ(line->spec.workdir, "/x");
+  EXPECT_THAT(line->containers, ElementsAre("box"));
+  EXPECT_THAT(line->spec.command, ElementsAre("ls", "-t"));
+  EXPECT_THAT(Parse({"exec", "box", "--", "ls"})->spec.command, ElementsAre("ls"));
+  EXPECT_EQ(Parse({"exec", "box", "ls"})->spec.workdir, "");
+}
+
+TEST(FlagsTest, SwitchesOfOneLetterShareADash) {
+  Spec spec = MustParse({"-dit", "--image=d", "x"});
+  EXPECT_TRUE(spec.detach && spec.interactive && spec.terminal && spec.HasSession());
+  EXPECT_EQ(spec.detach_keys, "\x10\x11");
+  EXPECT_EQ(MustParse({"-it", "--detach-keys", "a", "--image=d", "x"}).detach_keys, "a");
+}
+
 TEST(FlagsTest, HelpNeedsNothingElseAndListsEveryFlag) {
   EXPECT_EQ(Parse({"--help"})->action, CommandLine::Action::kHelp);
   EXPECT_EQ(Parse({"--version"})->action, CommandLine::Action::kVersion);
   EXPECT_EQ(Parse({"--explain", "--image=d", "x"})->action, CommandLine::Action::kExplain);
   for (const char* name : {"--image", "-e, --env", "-w, --workdir", "-u, --user", "-h, --hostname", "--rm", "--name",
-                           "-v, --volume", "-m, --memory", "--pids-limit", "--explain", "--help", "--version"}) {
+                           "-v, --volume", "-m, --memory", "--pids-limit", "--explain", "--help", "--version",
+                           "-d, --detach", "-i, --interactive", "-t, --tty", "--init", "  attach ", "  unpause "}) {
     EXPECT_THAT(HelpText(), HasSubstr(name));
   }
   EXPECT_THAT(HelpText(), Not(HasSubstr("flagfile")));
+  EXPECT_EQ(Parse({"logs", "--help"})->verb, Verb::kLogs);
+  EXPECT_THAT(HelpText(Verb::kLogs), HasSubstr("-f, --follow"));
 }
 
 }  // namespace

@@ -13,7 +13,11 @@
 #include "launcher/files.h"
 #include "launcher/init.h"
 #include "launcher/program.h"
+#include "launcher/protocol.h"
+#include "launcher/session.h"
+#include "launcher/streams.h"
 #include "launcher/supervise.h"
+#include "launcher/sweep.h"
 
 namespace acetate::launcher {
 namespace {
@@ -33,14 +37,15 @@ class HelperSteps {
   }
 
   Processes TakeProcesses() { return std::move(processes_); }
+  Session* session() { return &*session_; }
 
  private:
   absl::Status Do(const MapIds&) {
     if (in_.plan->identity.method == Identity::Method::kSingle) {
       if (absl::Status s = WriteIdMaps(in_.plan->identity, 0); !s.ok()) return s;
     } else {
-      char byte;
-      if (read(in_.control.get(), &byte, 1) != 1) return absl::CancelledError("the launcher ended");
+      ErrnoOr<Packet> packet = AwaitPacket(in_.control.get(), -1);
+      if (!packet.ok() || packet->type != Message::kIdMapsWritten) return absl::CancelledError("the launcher ended");
     }
     // From here on no other process of the user, or of this user namespace, may trace or read this one.
     return Named(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? kOk : Errno::Last());
@@ -67,6 +72,20 @@ class HelperSteps {
     return absl::OkStatus();
   }
 
+  absl::Status Do(const Listen&) {
+    ErrnoOr<UniqueFd> listener = ListenIn(in_.plan->runtime_dir, kControlSocket);
+    if (!listener.ok()) return Named(listener.error());
+    listener_ = *std::move(listener);
+    return absl::OkStatus();
+  }
+
+  absl::Status Do(const OpenLog&) {
+    ErrnoOr<LogWriter> log = LogWriter::Open(in_.plan->store.container, in_.plan->spec.log_max_bytes);
+    if (!log.ok()) return Named(log.error());
+    log_ = *std::move(log);
+    return absl::OkStatus();
+  }
+
   absl::Status Do(const StartDaemon& action) {
     absl::StatusOr<Daemon> daemon = StartFusefs(action.words, std::move(device_), in_.mask);
     if (!daemon.ok()) return daemon.status();
@@ -75,22 +94,31 @@ class HelperSteps {
   }
 
   absl::Status Do(const StartInit& action) {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return Named(Errno::Last());
-    UniqueFd report(ends[0]);
-    if (fcntl(report.get(), F_SETFL, O_NONBLOCK) != 0) return Named(Errno::Last());
+    auto ends = SocketPair();
+    if (!ends.ok()) return Named(ends.error());
+    session_.emplace(in_.plan->spec, std::move(in_.control), std::move(listener_));
+    if (log_.has_value()) session_->KeepLog(*std::move(log_));
+    InitInputs inputs;
+    inputs.union_mount = std::move(union_);
+    inputs.cgroups = std::move(in_.host.v1_procs);
+    inputs.report = std::move(ends->second);
+    inputs.mask = in_.mask;
+    if (in_.plan->spec.HasSession() && !in_.plan->spec.terminal) {
+      absl::StatusOr<StreamEnds> outside = MakePipes(in_.plan->spec.interactive, inputs.stdio);
+      if (!outside.ok()) return outside.status();
+      session_->SetPipes(*std::move(outside));
+    }
     // PID 1 is made ready before the fork; the parent's copy goes afterwards, and with it the last reference to the
     // union that is not the container's.
-    Init init(*in_.plan, std::move(union_), std::move(in_.host.v1_procs), UniqueFd(ends[1]), in_.mask);
+    Init init(*in_.plan, std::move(inputs));
     ErrnoOr<pid_t> pid = sys::Fork(action.namespaces, &processes_.init_pidfd, in_.host.unified_cgroup.get());
     if (!pid.ok()) return Named(pid.error());
     if (*pid == 0) {
-      report.Reset();
+      ends->first.Reset();
       init.Run();
     }
     processes_.init = *pid;
-    processes_.init_report = std::move(report);
-    processes_.control = std::move(in_.control);
+    processes_.init_report = std::move(ends->first);
     return absl::OkStatus();
   }
 
@@ -100,19 +128,11 @@ class HelperSteps {
   const std::string* what_ = nullptr;
   UniqueFd device_;
   UniqueFd union_;
+  UniqueFd listener_;
+  std::optional<LogWriter> log_;
+  std::optional<Session> session_;  // from StartInit on
   Processes processes_;
 };
-
-// The containers that killed launchers did not get to remove. Only in here are all of their files ours.
-void RemoveStaleTrees(const std::vector<Stale>& stale) {
-  for (const Stale& left : stale) {
-    if (left.record.remove_container) {
-      if (!RemoveTree(left.record.container).ok()) continue;  // the record stays, for another try
-      if (!left.record.name_link.empty()) unlink(left.record.name_link.c_str());
-    }
-    unlink(left.path.c_str());
-  }
-}
 
 }  // namespace
 
@@ -120,21 +140,27 @@ int RunHelper(HelperInputs inputs) {
   setsid();
   HelperSteps steps(&inputs);
   absl::Status status = steps.Run();
-  Outcome outcome;
-  if (status.ok()) {
-    Processes processes = steps.TakeProcesses();
-    RecordInit(inputs.host.record, processes.init).IgnoreError();
-    RemoveStaleTrees(inputs.stale);
-    outcome = Supervise(*inputs.plan, std::move(processes));
-  } else {
+  if (!status.ok()) {
     // A daemon that was started reads from a mount that is gone now, and ends.
-    outcome.exit_status = kExitOwnFailure;
-    outcome.message = std::string(status.message());
+    PrintErrorLine(status.message());
+    inputs.host.undo.Run(false).IgnoreError();
+    return kExitOwnFailure;
   }
+  Processes processes = steps.TakeProcesses();
+  Session* session = steps.session();
+  RecordInit(inputs.host.record, processes.init).IgnoreError();
+  RemoveStaleTrees(inputs.stale);
+  bool own_streams = inputs.plan->spec.HasSession();
+  Outcome outcome = Supervise(*inputs.plan, std::move(processes), session, [&](pid_t pid) {
+    session->Started(pid);
+    // Whoever started it may read its output to the end, and this process is to be in no one's way.
+    if (own_streams) LeaveBehind();
+  });
   bool keep = outcome.started && !inputs.plan->spec.remove;
   absl::Status undone = inputs.host.undo.Run(keep);
   if (!outcome.message.empty()) PrintErrorLine(outcome.message);
   if (!undone.ok()) PrintErrorLine(undone.message());
+  session->End(outcome.exit_status, outcome.message);
   return outcome.exit_status;
 }
 

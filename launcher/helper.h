@@ -2,7 +2,8 @@
 // mounts the union, starts fusefs and PID 1, watches over both (supervise.h) and cleans up when they have ended. It is
 // apart from the launcher for two reasons: only inside of the user namespace may it do these things, and it is there to
 // clean up when the launcher is killed. It has a session of its own, so a terminal's signals do not reach it, and it
-// blocks all others; the launcher passes on what is meant for the container.
+// blocks all others; the launcher passes on what is meant for the container. Of a container that goes on without its
+// launcher (-d, or detached from) it is the supervisor that stays.
 #pragma once
 
 #include <signal.h>
@@ -16,16 +17,12 @@
 
 namespace acetate::launcher {
 
-// What the launcher writes to the helper's control pipe: this once the id maps are written, then the numbers of signals
-// to pass on. The pipe closing means that the launcher is gone.
-inline constexpr char kIdMapsWritten = 0;
-
 // Everything the helper works on. The two processes hold copies.
 struct HelperInputs {
   const Plan* plan;
   HostState host;
   std::vector<Stale> stale;  // left by others; their trees still have to be removed
-  UniqueFd control;          // reading end
+  UniqueFd control;          // the connection to the launcher, who owns the container (protocol.h)
   sigset_t mask;             // signal mask for fusefs and the command
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/keyctl.h>
+#include <linux/mount.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,8 +24,11 @@
 #include "launcher/arguments.h"
 #include "launcher/capabilities.h"
 #include "launcher/files.h"
+#include "launcher/own_init.h"
 #include "launcher/passwd.h"
 #include "launcher/program.h"
+#include "launcher/protocol.h"
+#include "launcher/terminal.h"
 
 namespace acetate::launcher {
 namespace {
@@ -41,19 +46,17 @@ struct Init::ResolvedUser {
   size_t group_count = 0;
 };
 
-Init::Init(const Plan& plan, UniqueFd union_mount, std::vector<UniqueFd> cgroups, UniqueFd report, const sigset_t& mask)
+Init::Init(const Plan& plan, InitInputs inputs)
     : plan_(plan),
-      union_(std::move(union_mount)),
-      cgroups_(std::move(cgroups)),
-      report_pipe_(std::move(report)),
-      mask_(mask),
+      in_(std::move(inputs)),
+      root_(std::move(in_.union_mount)),
       sources_(plan.container.size()),
-      mounter_(union_.get()),
       argv_(ArgumentPointers(plan.spec.command)),
       envp_(ArgumentPointers(plan.environment)),
       home_("HOME=" + plan.home) {
   home_.reserve(PATH_MAX);
   envp_.insert(envp_.begin(), home_.data());
+  if (root_.valid()) mounter_.emplace(root_.get());
   if (plan.spec.user.has_value()) {
     passwd_.reset(new char[kLargestImageFile]);
     group_.reset(new char[kLargestImageFile]);
@@ -86,15 +89,40 @@ void Init::Fail(Errno error) {
   FailWith(kExitOwnFailure);
 }
 
+Errno Init::Report(InitReport::Kind kind, const int* fds, size_t count) {
+  report_.kind = kind;
+  return SendRecord(in_.report.get(), &report_, sizeof(report_), fds, count);
+}
+
 void Init::FailWith(int exit_status) {
   report_.exit_status = exit_status;
   // When the helper is gone there is no one left to tell.
-  if (write(report_pipe_.get(), &report_, sizeof(report_)) < 0) _exit(kExitOwnFailure);
+  if (!Report(InitReport::Kind::kFailed, nullptr, 0).ok()) _exit(kExitOwnFailure);
   _exit(exit_status);
 }
 
+// Not the pid namespace, which the forking process has joined: it takes in only those that are born into it.
+Errno Init::Do(const JoinNamespaces&) {
+  for (size_t i = 0; i < in_.namespaces.size(); ++i) {
+    if (kNamespaceFiles[i].joined_by_child && setns(in_.namespaces[i].get(), 0) != 0) return Errno::Last();
+  }
+  ACETATE_ASSIGN_OR_RETURN(root_, sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  return chdir("/") == 0 ? kOk : Errno::Last();
+}
+
+// Whoever is to join them later needs not look at this process, which may have become one that others may not look at.
+Errno Init::Do(const HandOutNamespaces&) {
+  UniqueFd files[std::size(kNamespaceFiles)];
+  int fds[std::size(kNamespaceFiles)];
+  for (size_t i = 0; i < std::size(kNamespaceFiles); ++i) {
+    ACETATE_ASSIGN_OR_RETURN(files[i], sys::OpenAt(AT_FDCWD, kNamespaceFiles[i].path, O_RDONLY));
+    fds[i] = files[i].get();
+  }
+  return Report(InitReport::Kind::kNamespaces, fds, std::size(fds));
+}
+
 Errno Init::Do(const JoinCgroups&) {
-  for (const UniqueFd& procs : cgroups_) {
+  for (const UniqueFd& procs : in_.cgroups) {
     if (write(procs.get(), "0", 1) != 1) return Errno::Last();
   }
   return kOk;
@@ -117,9 +145,9 @@ Errno Init::Do(const SetHostname& step) {
 
 Errno Init::Do(const SwitchRoot& step) {
   ACETATE_ASSIGN_OR_RETURN(UniqueFd at, sys::OpenAt(AT_FDCWD, step.at.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW));
-  ACETATE_RETURN_IF_ERROR(sys::MoveMount(union_.get(), at.get()));
+  ACETATE_RETURN_IF_ERROR(sys::MoveMount(root_.get(), at.get()));
   at.Reset();
-  if (fchdir(union_.get()) != 0) return Errno::Last();
+  if (fchdir(root_.get()) != 0) return Errno::Last();
   // The old root ends up on top of the new one, from where it is taken off: pivot_root(2), "pivot_root(".", ".")".
   ACETATE_RETURN_IF_ERROR(sys::PivotRoot(".", "."));
   if (umount2(".", MNT_DETACH) != 0) return Errno::Last();
@@ -127,7 +155,7 @@ Errno Init::Do(const SwitchRoot& step) {
 }
 
 Errno Init::Do(const MountFilesystem& step) {
-  Errno error = mounter_.Attach(step, sources_[report_.step]);
+  Errno error = mounter_->Attach(step, sources_[report_.step]);
   if (error == ELOOP) {
     snprintf(report_.detail, sizeof(report_.detail), "%s is a symbolic link in the image; it must be a directory",
              step.target.c_str());
@@ -136,15 +164,39 @@ Errno Init::Do(const MountFilesystem& step) {
   return error;
 }
 
-Errno Init::Do(const BindDevice& step) { return mounter_.Attach(step, sources_[report_.step]); }
-Errno Init::Do(const MakeSymlink& step) { return mounter_.Make(step); }
-Errno Init::Do(const MaskPath& step) { return mounter_.Attach(step); }
-Errno Init::Do(const MakeReadOnly& step) { return mounter_.Attach(step); }
-Errno Init::Do(const BindVolume& step) { return mounter_.Attach(step, sources_[report_.step]); }
+Errno Init::Do(const BindDevice& step) { return mounter_->Attach(step, sources_[report_.step]); }
+Errno Init::Do(const MakeSymlink& step) { return mounter_->Make(step); }
+Errno Init::Do(const MaskPath& step) { return mounter_->Attach(step); }
+Errno Init::Do(const MakeReadOnly& step) { return mounter_->Attach(step); }
+Errno Init::Do(const BindVolume& step) { return mounter_->Attach(step, sources_[report_.step]); }
+
+Errno Init::Do(const MakeTerminal& step) {
+  ErrnoOr<Terminal> terminal = OpenTerminal(root_.get());
+  if (!terminal.ok()) return terminal.error();
+  if (step.size.rows != 0) {
+    winsize size = {step.size.rows, step.size.columns, 0, 0};
+    if (ioctl(terminal->master.get(), TIOCSWINSZ, &size) != 0) return Errno::Last();
+  }
+  if (step.is_console) ACETATE_RETURN_IF_ERROR(mounter_->AttachConsole(terminal->slave));
+  int fds[] = {terminal->master.get(), terminal->slave.get()};
+  ACETATE_RETURN_IF_ERROR(Report(InitReport::Kind::kTerminal, fds, std::size(fds)));
+  for (UniqueFd& fd : in_.stdio) {
+    fd.Reset(fcntl(terminal->slave.get(), F_DUPFD_CLOEXEC, 3));
+    if (!fd.valid()) return Errno::Last();
+  }
+  return kOk;
+}
+
+Errno Init::Do(const SetUlimit& step) {
+  rlimit limit = {step.limit.soft, step.limit.hard};
+  return setrlimit(static_cast<__rlimit_resource>(step.limit.resource), &limit) == 0 ? kOk : Errno::Last();
+}
+
+Errno Init::Do(const MakeRootReadOnly&) { return sys::MountSetAttr(root_.get(), MOUNT_ATTR_RDONLY, false); }
 
 Errno Init::Do(const EnterWorkdir& step) {
   if (step.path == "/") return kOk;
-  ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, OpenOrMake(union_.get(), step.path.c_str(), TargetKind::kDirectory, 0));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd dir, OpenOrMake(root_.get(), step.path.c_str(), TargetKind::kDirectory, 0));
   if (fchdir(dir.get()) != 0) return Errno::Last();
   // The kernel says "(unreachable)" of a directory outside of the root.
   char path[PATH_MAX];
@@ -160,7 +212,7 @@ Errno Init::Do(const NewKeyring&) {
 Errno Init::Do(const LimitBoundingSet& step) { return DropBoundingSet(step.capabilities); }
 
 absl::string_view Init::ReadImageFile(const char* path, char* buffer) const {
-  ErrnoOr<UniqueFd> fd = OpenInside(union_.get(), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+  ErrnoOr<UniqueFd> fd = OpenInside(root_.get(), path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
                                     RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
   struct stat st;
   if (!fd.ok() || fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return {};
@@ -228,6 +280,11 @@ Errno Init::Do(const BecomeUser& step) {
     }
     if (setgroups(count, user.groups) != 0) return Errno::Last();
   }
+  // So that the user may open them again, by /dev/stdout or by the terminal's name. Where it cannot be done they work
+  // all the same.
+  for (const UniqueFd& fd : in_.stdio) {
+    if (fd.valid() && user.uid != 0 && fchown(fd.get(), user.uid, static_cast<gid_t>(-1)) != 0) break;
+  }
   if (setresgid(user.gid, user.gid, user.gid) != 0) return Errno::Last();
   return setresuid(user.uid, user.uid, user.uid) == 0 ? kOk : Errno::Last();
 }
@@ -239,23 +296,40 @@ Errno Init::Do(const ForbidNewPrivileges&) { return prctl(PR_SET_NO_NEW_PRIVS, 1
 // After the last change of ids and capabilities, each of which clears the request.
 Errno Init::Do(const DieWithHelper&) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return Errno::Last();
-  // A helper that died before the request was made has closed its end of the pipe.
-  pollfd helper = {report_pipe_.get(), 0, 0};
-  if (poll(&helper, 1, 0) > 0 && (helper.revents & POLLERR) != 0) _exit(kExitOwnFailure);
+  // A helper that died before the request was made has closed its end of the socket.
+  pollfd helper = {in_.report.get(), 0, 0};
+  if (poll(&helper, 1, 0) > 0 && (helper.revents & (POLLERR | POLLHUP)) != 0) _exit(kExitOwnFailure);
   return kOk;
 }
 
+// The child goes on with the plan; this process stays what it is to the end.
+Errno Init::Do(const StayAsInit&) {
+  ErrnoOr<pid_t> child = sys::Fork(0, nullptr);
+  if (!child.ok()) return child.error();
+  if (*child > 0) RunAsInit(*child);
+  return setsid() >= 0 ? kOk : Errno::Last();
+}
+
+Errno Init::TakeStandardFds() {
+  for (int number = 0; number < 3; ++number) {
+    if (in_.stdio[number].valid() && dup2(in_.stdio[number].get(), number) < 0) return Errno::Last();
+  }
+  if (!plan_.spec.terminal || !in_.stdio[0].valid()) return kOk;
+  return ioctl(STDIN_FILENO, TIOCSCTTY, 0) == 0 ? kOk : Errno::Last();
+}
+
 Errno Init::Do(const Execute&) {
+  ACETATE_RETURN_IF_ERROR(TakeStandardFds());
   for (int signal = 1; signal < NSIG; ++signal) {
     // Fails for the two that cannot be changed.
     struct sigaction act = {};
     act.sa_handler = SIG_DFL;
     sigaction(signal, &act, nullptr);
   }
-  sigprocmask(SIG_SETMASK, &mask_, nullptr);
+  sigprocmask(SIG_SETMASK, &in_.mask, nullptr);
   ACETATE_RETURN_IF_ERROR(sys::CloexecFrom(3));
-  // Says that all went well up to here; if nothing follows but the end of the pipe, execve(2) did, too.
-  if (write(report_pipe_.get(), &report_, sizeof(report_)) < 0) return Errno::Last();
+  // Says that all went well up to here; if nothing follows but the end of the socket, execve(2) did, too.
+  ACETATE_RETURN_IF_ERROR(Report(InitReport::Kind::kAtExec, nullptr, 0));
   FailWith(
       ExecuteProgram(argv_.data(), envp_.data(), plan_.search_path.c_str(), report_.detail, sizeof(report_.detail)));
 }

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,25 +21,43 @@
 
 namespace acetate::launcher {
 
-// What PID 1 writes. Smaller than PIPE_BUF, so it arrives whole.
+// What PID 1 sends, each in one piece.
 struct InitReport {
-  int32_t exit_status = 0;  // 0: all steps but the last are done
+  enum class Kind : int32_t {
+    kNamespaces,  // with fds of its namespaces, in the order of kNamespaceFiles
+    kTerminal,    // with both ends of the terminal: master, slave
+    kAtExec,      // all steps but the last are done
+    kFailed,
+  };
+  Kind kind = Kind::kFailed;
+  int32_t exit_status = 0;  // of a failure
   int32_t error = 0;        // errno, when `detail` is empty
   uint32_t step = 0;        // index into Plan::container
   char detail[1024] = "";   // the whole message, for those that say more than an errno
 };
 
+// What the process is given by the one that forks it. All may be left out but the report.
+struct InitInputs {
+  UniqueFd union_mount;              // to become the root; without it the root is the container's already
+  std::vector<UniqueFd> cgroups;     // the cgroup.procs files to join
+  std::vector<UniqueFd> namespaces;  // to join, in the order of kNamespaceFiles
+  UniqueFd report;                   // PID 1's end of the socket
+  UniqueFd stdio[3];                 // to become stdin, stdout and stderr
+  sigset_t mask = {};                // the command's signal mask
+};
+
 class Init {
  public:
-  // `plan` must outlive the object. `cgroups` are fds of the cgroup.procs files to join; `report` is the pipe's
-  // writing end.
-  Init(const Plan& plan, UniqueFd union_mount, std::vector<UniqueFd> cgroups, UniqueFd report, const sigset_t& mask);
+  // `plan` must outlive the object.
+  Init(const Plan& plan, InitInputs inputs);
 
   // In the child. Never returns.
   [[noreturn]] void Run();
 
  private:
   // One overload for each kind of step; returns when it is done, or ends the process with a report.
+  Errno Do(const JoinNamespaces& step);
+  Errno Do(const HandOutNamespaces& step);
   Errno Do(const JoinCgroups& step);
   Errno Do(const NewCgroupNamespace& step);
   Errno Do(const BringUpLoopback& step);
@@ -50,6 +69,9 @@ class Init {
   Errno Do(const MaskPath& step);
   Errno Do(const MakeReadOnly& step);
   Errno Do(const BindVolume& step);
+  Errno Do(const MakeTerminal& step);
+  Errno Do(const SetUlimit& step);
+  Errno Do(const MakeRootReadOnly& step);
   Errno Do(const EnterWorkdir& step);
   Errno Do(const NewKeyring& step);
   Errno Do(const LimitBoundingSet& step);
@@ -57,6 +79,7 @@ class Init {
   Errno Do(const LimitCapabilities& step);
   Errno Do(const ForbidNewPrivileges& step);
   Errno Do(const DieWithHelper& step);
+  Errno Do(const StayAsInit& step);
   Errno Do(const Execute& step);
 
   struct ResolvedUser;
@@ -65,17 +88,18 @@ class Init {
   // Reads a file of the image into `buffer`: a regular file reached without symlinks, no longer than the buffer.
   absl::string_view ReadImageFile(const char* path, char* buffer) const;
 
+  // The process that is to be the command gets its streams, and its terminal for a controlling one.
+  Errno TakeStandardFds();
+  Errno Report(InitReport::Kind kind, const int* fds, size_t count);
   void OpenSources();
   [[noreturn]] void Fail(Errno error);
   [[noreturn]] void FailWith(int exit_status);  // with report_.detail
 
   const Plan& plan_;
-  UniqueFd union_;
-  std::vector<UniqueFd> cgroups_;
-  UniqueFd report_pipe_;
-  const sigset_t mask_;
+  InitInputs in_;
+  UniqueFd root_;                  // of the container, once it is known
   std::vector<UniqueFd> sources_;  // of the container steps, by index
-  Mounter mounter_;
+  std::optional<Mounter> mounter_;
   std::vector<char*> argv_;
   std::vector<char*> envp_;         // the first entry is HOME
   std::string home_;                // "HOME=...", with room for what is looked up

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <pty.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -86,6 +87,16 @@ LaunchFixture::LaunchFixture(Who who) {
 
 LaunchFixture::~LaunchFixture() {
   std::error_code ignored;
+  // What a test that failed left running, lives on otherwise.
+  if (!fs::is_empty(store() + "/running", ignored) && !ignored) {
+    try {
+      std::vector<std::string> words = {"rm", "-f"};
+      for (const auto& entry : fs::directory_iterator(store() + "/containers"))
+        words.push_back(entry.path().filename());
+      if (words.size() > 2) Launch(words);
+    } catch (const std::exception&) {  // the test has failed already
+    }
+  }
   fs::remove_all(path_, ignored);
 }
 
@@ -96,8 +107,9 @@ void LaunchFixture::MakeImage() {
     MakeDirectory(absl::StrCat("image/base/", name));
   }
   fs::copy_file(kBusybox, path_ + "/image/base/bin/busybox");
-  for (const char* applet : {"cat", "dd", "env", "grep", "hostname", "id", "ip", "ls", "mount", "pwd", "readlink", "rm",
-                             "sh", "sleep", "sort", "stat", "touch", "true", "wc"}) {
+  for (const char* applet : {"cat", "dd",    "echo",  "env",  "grep", "head",  "hostname", "id", "ip",  "kill",
+                             "ls",  "mkdir", "mount", "od",   "ps",   "pwd",   "readlink", "rm", "seq", "stty",
+                             "tty", "sh",    "sleep", "sort", "stat", "touch", "true",     "wc"}) {
     fs::create_symlink("busybox", absl::StrCat(path_, "/image/base/bin/", applet));
   }
   Write("image/base/etc/hostname", "image\n");
@@ -148,9 +160,7 @@ Result LaunchFixture::Shell(const std::vector<std::string>& flags, const std::st
 }
 
 Running LaunchFixture::Start(const std::vector<std::string>& words) {
-  std::vector<std::string> settings;
-  settings.reserve(environment_.size());
-  for (const auto& [name, value] : environment_) settings.push_back(absl::StrCat(name, "=", value));
+  std::vector<std::string> settings = Settings();
   std::vector<char*> argv = ArgumentPointers(words);
   std::vector<char*> envp = ArgumentPointers(settings);
 
@@ -162,16 +172,43 @@ Running LaunchFixture::Start(const std::vector<std::string>& words) {
   running.pid = fork();
   Check(running.pid >= 0, "fork");
   if (running.pid == 0) {
-    // A test that dies takes what it started along.
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(null.get(), 0);
     dup2(out.get(), 1);
     dup2(err.get(), 2);
-    bool became = setgroups(0, nullptr) == 0 && setresgid(gid_, gid_, gid_) == 0 && setresuid(uid_, uid_, uid_) == 0;
-    if (became && chdir("/") == 0) execvpe(argv[0], argv.data(), envp.data());
-    _exit(99);
+    Become(argv.data(), envp.data());
   }
   return running;
+}
+
+pid_t LaunchFixture::StartOnTerminal(const std::vector<std::string>& words, int rows, int columns, UniqueFd* master) {
+  std::vector<std::string> settings = Settings();
+  std::vector<char*> argv = ArgumentPointers(words);
+  std::vector<char*> envp = ArgumentPointers(settings);
+  winsize size = {static_cast<unsigned short>(rows), static_cast<unsigned short>(columns), 0, 0};
+  int fd;
+  pid_t pid = forkpty(&fd, nullptr, nullptr, &size);
+  Check(pid >= 0, "forkpty");
+  if (pid == 0) Become(argv.data(), envp.data());
+  master->Reset(fd);
+  Check(fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0, "fcntl");
+  return pid;
+}
+
+std::vector<std::string> LaunchFixture::Settings() const {
+  std::vector<std::string> settings;
+  settings.reserve(environment_.size());
+  for (const auto& [name, value] : environment_) settings.push_back(absl::StrCat(name, "=", value));
+  return settings;
+}
+
+void LaunchFixture::Become(char* const* argv, char* const* envp) const {
+  // A terminal belongs to who uses it; of other streams the attempt changes nothing.
+  if (isatty(0) == 1 && fchown(0, uid_, static_cast<gid_t>(-1)) != 0) _exit(98);
+  bool became = setgroups(0, nullptr) == 0 && setresgid(gid_, gid_, gid_) == 0 && setresuid(uid_, uid_, uid_) == 0;
+  // A test that dies takes what it started along. (Becoming another user clears the request.)
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (became && chdir("/") == 0) execvpe(argv[0], argv, envp);
+  _exit(99);
 }
 
 Result LaunchFixture::Wait(Running running) {
@@ -179,7 +216,7 @@ Result LaunchFixture::Wait(Running running) {
   pollfd fds[2] = {{running.out.get(), POLLIN, 0}, {running.err.get(), POLLIN, 0}};
   std::string* texts[2] = {&result.out, &result.err};
   while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-    if (poll(fds, 2, 30000) <= 0) {
+    if (poll(fds, 2, 120000) <= 0) {
       kill(running.pid, SIGKILL);
       result.err += "\n(the test gave up waiting)";
       break;

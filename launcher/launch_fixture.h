@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <map>
 #include <ostream>
 #include <string>
@@ -53,6 +54,8 @@ class LaunchFixture {
   Result Exec(const std::vector<std::string>& words) { return Wait(Start(words)); }
 
   Running Start(const std::vector<std::string>& words);
+  // Starts a program as the leader of a session on a new terminal; returns its pid.
+  pid_t StartOnTerminal(const std::vector<std::string>& words, int rows, int columns, UniqueFd* master);
   std::vector<std::string> WithProgram(const std::vector<std::string>& words) const;
   // Reads to the end and reaps.
   Result Wait(Running running);
@@ -78,6 +81,9 @@ class LaunchFixture {
 
  private:
   void MakeImage();
+  // In a forked child: becomes the user and the program.
+  [[noreturn]] void Become(char* const* argv, char* const* envp) const;
+  std::vector<std::string> Settings() const;
 
   uid_t uid_ = 0;
   gid_t gid_ = 0;
@@ -89,14 +95,16 @@ class LaunchFixture {
 std::vector<pid_t> ChildrenOf(pid_t pid);
 // The name of the program that a process runs; empty when it is gone.
 std::string ProgramOf(pid_t pid);
-// Waits until `condition` holds, up to `seconds`; returns whether it does.
+// Waits until `condition` holds; returns whether it does. The limit, by the clock, is for what never comes: on a busy
+// machine everything may take many seconds.
 template <typename Condition>
-bool Eventually(Condition condition, double seconds = 10) {
-  for (int i = 0; i < seconds * 100; ++i) {
-    if (condition()) return true;
+bool Eventually(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return condition();
     usleep(10000);
   }
-  return condition();
+  return true;
 }
 
 }  // namespace acetate::launcher

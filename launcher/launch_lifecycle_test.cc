@@ -108,12 +108,12 @@ TEST_P(LifecycleTest, AllDieWithTheMainProcessAndTheDaemonIsGoneBeforeLaunchRetu
 }
 
 TEST_P(LifecycleTest, ASignalReachesTheCommandsHandler) {
-  StartContainer(
-      {"--rm"},
-      "trap 'echo got TERM; exit 9' TERM; trap 'echo got USR1' USR1; touch /ready; while :; do sleep 0.05; done");
+  StartContainer({"--rm"},
+                 "trap 'echo got TERM; exit 9' TERM; trap 'echo got USR1; touch /usr1' USR1; touch /ready; while :; do "
+                 "sleep 0.05; done");
   kill(running_.pid, SIGUSR1);
   kill(running_.pid, SIGWINCH);  // which does nothing
-  usleep(200000);
+  ASSERT_TRUE(Eventually([&] { return fs::exists(Containers()[0] + "/upper/usr1"); }));
   kill(running_.pid, SIGTERM);
   Result result = host_->Wait(std::move(running_));
   EXPECT_EQ(result.status, 9) << result;
@@ -152,7 +152,7 @@ TEST_P(LifecycleTest, ASignalSentBeforeTheStartIsNotLost) {
 TEST_P(LifecycleTest, KillingTheLauncherEndsAll) {
   StartContainer({}, "trap '' TERM HUP; touch /ready; sleep 1000 & sleep 1000");
   kill(running_.pid, SIGKILL);
-  EXPECT_TRUE(Eventually([&] { return AllGone(); }, 2));
+  EXPECT_TRUE(Eventually([&] { return AllGone(); }));
   host_->Wait(std::move(running_));
   EXPECT_EQ(Containers().size(), 1u);  // kept, as at any end
 }
@@ -160,8 +160,7 @@ TEST_P(LifecycleTest, KillingTheLauncherEndsAll) {
 TEST_P(LifecycleTest, KillingTheLauncherRemovesAContainerThatWasNotToStay) {
   StartContainer({"--rm", "--name", "x"}, "touch /ready; sleep 1000");
   kill(running_.pid, SIGKILL);
-  EXPECT_TRUE(
-      Eventually([&] { return AllGone() && Containers().empty() && fs::is_empty(host_->store() + "/names"); }, 2));
+  EXPECT_TRUE(Eventually([&] { return AllGone() && Containers().empty() && fs::is_empty(host_->store() + "/names"); }));
   host_->Wait(std::move(running_));
 }
 
@@ -171,7 +170,7 @@ TEST_P(LifecycleTest, KillingTheHelperEndsTheContainerAndIsReported) {
   Result result = host_->Wait(std::move(running_));
   EXPECT_EQ(result.status, 125);
   EXPECT_EQ(result.err, "launch: the container's helper process was killed by signal 9\n");
-  EXPECT_TRUE(Eventually([&] { return AllGone(); }, 2));
+  EXPECT_TRUE(Eventually([&] { return AllGone(); }));
 }
 
 TEST_P(LifecycleTest, WhatTheDeathOfBothLeavesTheNextLaunchCleans) {
@@ -180,7 +179,7 @@ TEST_P(LifecycleTest, WhatTheDeathOfBothLeavesTheNextLaunchCleans) {
   kill(running_.pid, SIGKILL);
   kill(helper_, SIGKILL);
   host_->Wait(std::move(running_));
-  EXPECT_TRUE(Eventually([&] { return !fs::exists(absl::StrCat("/proc/", fusefs_)); }, 2));
+  EXPECT_TRUE(Eventually([&] { return !fs::exists(absl::StrCat("/proc/", fusefs_)); }));
   EXPECT_FALSE(fs::is_empty(host_->store() + "/running"));
   Result result = host_->Shell({"--rm"}, "true");
   EXPECT_EQ(result.status, 0) << result;

@@ -225,6 +225,25 @@ TEST_P(LaunchTest, AVolumesTargetIsFoundInsideOfTheContainer) {
   EXPECT_EQ(Out({"--rm", "-v", *host_ / "shared:/up/made"}, "stat -c %F /made"), "directory\n");
 }
 
+TEST_P(LaunchTest, AReadOnlyRootIsWrittenByNoOneButVolumesAndTmpfsAre) {
+  host_->MakeDirectory("shared");
+  EXPECT_EQ(Out({"--rm", "--read-only", "-w", "/srv", "--tmpfs", "/run:size=1m,mode=700", "-v", *host_ / "shared:/mnt"},
+                "(echo x >/etc/motd) 2>&1 | grep -c Read-only; echo t >/run/x; cat /run/x; echo v >/mnt/x; cat /mnt/x\n"
+                "stat -c %a /run; pwd; echo s >/dev/shm/x; cat /dev/shm/x"),
+            "1\nt\nv\n700\n/srv\ns\n");
+}
+
+TEST_P(LaunchTest, ATmpfsIsEmptyAndNothingInItRunsUnlessThatIsAsked) {
+  EXPECT_EQ(Out({"--rm", "--tmpfs", "/etc"}, "ls /etc | wc -l"), "0\n");
+  EXPECT_THAT(Out({"--rm", "--tmpfs", "/t"}, "grep ' /t ' /proc/mounts"), HasSubstr("nosuid,nodev,noexec"));
+  EXPECT_THAT(Out({"--rm", "--tmpfs", "/t:exec"}, "grep ' /t ' /proc/mounts"), Not(HasSubstr("noexec")));
+}
+
+TEST_P(LaunchTest, ResourceLimitsAreSet) {
+  EXPECT_EQ(Out({"--rm", "--ulimit", "nofile=77:99", "--ulimit=core=0"}, "ulimit -Sn; ulimit -Hn; ulimit -c"),
+            "77\n99\n0\n");
+}
+
 TEST_P(LaunchTest, WithRmNothingStays) {
   Out({"--rm", "--name", "a"}, "touch /x; mkdir -p /d/d 2>/dev/null; sleep 0; true");
   std::string store = LaunchFixture::Describe(host_->store());

@@ -9,6 +9,7 @@
 #include "launcher/flags.h"
 #include "launcher/launch.h"
 #include "launcher/program.h"
+#include "launcher/verbs.h"
 
 namespace acetate::launcher {
 namespace {
@@ -40,13 +41,13 @@ int Main(const std::vector<std::string>& words) {
   }
   switch (line->action) {
     case CommandLine::Action::kHelp:
-      return Print(HelpText());
+      return Print(HelpText(line->verb));
     case CommandLine::Action::kVersion:
       return Print(kVersion);
     case CommandLine::Action::kExplain:
       return Explain(line->spec);
-    case CommandLine::Action::kRun:
-      return Launch(line->spec);
+    case CommandLine::Action::kDo:
+      return line->verb == Verb::kRun ? Launch(line->spec) : DoVerb(*line);
   }
   return kExitOwnFailure;
 }

@@ -152,6 +152,12 @@ Errno Mounter::Attach(const MakeReadOnly& step) {
   return sys::MoveMount(clone.get(), target->get());
 }
 
+Errno Mounter::AttachConsole(const UniqueFd& terminal) {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd clone, CloneMount(terminal.get()));
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd target, OpenOrMake(root_, "/dev/console", TargetKind::kFile, RESOLVE_NO_SYMLINKS));
+  return sys::MoveMount(clone.get(), target.get());
+}
+
 Errno Mounter::Make(const MakeSymlink& step) {
   // All links go into /dev, which is our own tmpfs by now: no link of the image is on the way.
   return symlinkat(step.target.c_str(), root_, step.link.c_str() + 1) == 0 ? kOk : Errno::Last();

@@ -31,6 +31,8 @@ class Mounter {
   Errno Attach(const MaskPath& step);
   Errno Attach(const MakeReadOnly& step);
   Errno Make(const MakeSymlink& step);
+  // Shows a terminal as /dev/console.
+  Errno AttachConsole(const UniqueFd& terminal);
 
  private:
   // What is at an absolute path of the container; symlinks are ELOOP.

@@ -23,12 +23,14 @@ constexpr const char* kMasked[] = {"/proc/acpi",        "/proc/asound",  "/proc/
                                    "/proc/timer_stats", "/sys/firmware", "/sys/devices/virtual/powercap"};
 constexpr const char* kReadOnly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
-void AddHostSteps(Plan* plan) {
+void AddHostSteps(bool exists, Plan* plan) {
   auto add = [&](std::string what, HostAction action) { plan->host.push_back({std::move(what), std::move(action)}); };
   add(absl::StrCat("make the store ", plan->store.root), MakeStoreDirectory{});
   add(absl::StrCat("lock ", plan->store.record), WriteRecord{});
-  if (!plan->spec.name.empty()) add(absl::StrCat("take the name ", plan->spec.name), ClaimName{});
-  add(absl::StrCat("make ", plan->store.container), MakeContainer{});
+  if (!exists) {
+    if (!plan->spec.name.empty()) add(absl::StrCat("take the name ", plan->spec.name), ClaimName{});
+    add(absl::StrCat("make ", plan->store.container), MakeContainer{});
+  }
   add(absl::StrCat("make ", plan->runtime_dir), MakeRuntimeDirectory{});
   if (!plan->cgroup.enable_in.empty()) {
     add(absl::StrCat("write ", plan->cgroup.enable, " to ", plan->cgroup.enable_in),
@@ -66,6 +68,9 @@ void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
                                                                         {"group_id", "0"},
                                                                         {"allow_other", ""},
                                                                         {"default_permissions", ""}}});
+
+  add(absl::StrCat("listen on ", plan->runtime_dir, "/", kControlSocket), Listen{});
+  if (plan->spec.HasSession()) add(absl::StrCat("open the log ", plan->store.container, "/log"), OpenLog{});
 
   std::string options = "lowerdir=";
   for (size_t i = 0; i < plan->image.layers.size(); ++i) {
@@ -116,11 +121,36 @@ std::string DescribeUser(const UserSpec& user) {
                       user.group.has_value() ? absl::StrCat(":", shown(*user.group)) : "");
 }
 
-void AddContainerSteps(const std::string& hostname, Plan* plan) {
+UserSpec UserOf(const Spec& spec) { return spec.user.value_or(UserSpec{{0, ""}, IdOrName{0, ""}}); }
+
+// What every command of a container goes through, the first as well as a further one.
+void AddCommandSteps(bool make_root_read_only, Plan* plan) {
+  ContainerSteps* steps = &plan->container;
+  auto add = [&](std::string what, ContainerAction action) { steps->push_back({std::move(what), std::move(action)}); };
+  add(absl::StrCat("enter ", plan->spec.workdir), EnterWorkdir{plan->spec.workdir});
+  if (make_root_read_only) add("make the root read-only", MakeRootReadOnly{});
+  for (const Ulimit& limit : plan->spec.ulimits) {
+    add(absl::StrCat("--ulimit ", FormatUlimit(limit)), SetUlimit{limit});
+  }
+  add("make a session keyring", NewKeyring{});
+  add("limit the capabilities that can be had", LimitBoundingSet{kDefaultCapabilities});
+  BecomeUser become{UserOf(plan->spec), plan->spec.user.has_value(), plan->identity.may_set_groups};
+  add(DescribeUser(become.user), become);
+  add("limit the capabilities held", LimitCapabilities{kDefaultCapabilities});
+  add("forbid new privileges", ForbidNewPrivileges{});
+  add("end when the helper ends", DieWithHelper{});
+}
+
+void AddExecute(Plan* plan) {
+  plan->container.push_back({absl::StrCat("execute ", absl::StrJoin(plan->spec.command, " ")), Execute{}});
+}
+
+void AddContainerSteps(const std::string& hostname, WindowSize window_size, Plan* plan) {
   ContainerSteps* steps = &plan->container;
   auto add = [&](std::string what, ContainerAction action) { steps->push_back({std::move(what), std::move(action)}); };
   if (!plan->cgroup.v1.empty()) add("join the cgroups", JoinCgroups{});
   add("make a cgroup namespace", NewCgroupNamespace{});
+  add("hand out the namespaces", HandOutNamespaces{});
   add("bring up the loopback interface", BringUpLoopback{});
   add(absl::StrCat("set the host name to ", hostname), SetHostname{hostname});
   add("make the union the root and let go of the host's tree", SwitchRoot{plan->runtime_dir});
@@ -133,16 +163,24 @@ void AddContainerSteps(const std::string& hostname, Plan* plan) {
     add(absl::StrCat("show the host's ", volume.source, " as ", volume.target, volume.read_only ? ", read-only" : ""),
         BindVolume{volume});
   }
-  add(absl::StrCat("enter ", plan->spec.workdir), EnterWorkdir{plan->spec.workdir});
-  add("make a session keyring", NewKeyring{});
-  add("limit the capabilities that can be had", LimitBoundingSet{kDefaultCapabilities});
-  UserSpec root{{0, ""}, IdOrName{0, ""}};
-  BecomeUser become{plan->spec.user.value_or(root), plan->spec.user.has_value(), plan->identity.may_set_groups};
-  add(DescribeUser(become.user), become);
-  add("limit the capabilities held", LimitCapabilities{kDefaultCapabilities});
-  add("forbid new privileges", ForbidNewPrivileges{});
-  add("end when the helper ends", DieWithHelper{});
-  add(absl::StrCat("execute ", absl::StrJoin(plan->spec.command, " ")), Execute{});
+  for (const Tmpfs& tmpfs : plan->spec.tmpfs) {
+    std::vector<std::pair<std::string, std::string>> options = {{"mode", tmpfs.mode}};
+    if (!tmpfs.size.empty()) options.push_back({"size", tmpfs.size});
+    uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (tmpfs.read_only ? MOUNT_ATTR_RDONLY : 0) |
+                          (tmpfs.executable ? 0 : MOUNT_ATTR_NOEXEC);
+    AddMount(steps, {"tmpfs", tmpfs.target, attributes, options});
+  }
+  if (plan->spec.terminal) add("make a terminal, also as /dev/console", MakeTerminal{window_size, true});
+  AddCommandSteps(plan->spec.read_only, plan);
+  if (plan->spec.init) add("stay as PID 1 beside the command", StayAsInit{});
+  AddExecute(plan);
+}
+
+bool Sets(const Spec& spec, absl::string_view prefix) {
+  for (const std::string& entry : spec.environment) {
+    if (absl::StartsWith(entry, prefix)) return true;
+  }
+  return false;
 }
 
 // PATH, then what -e says; a PATH of the user's replaces ours.
@@ -156,6 +194,7 @@ void SetEnvironment(Plan* plan) {
   // Without -u the user is root, whose home needs no looking up.
   if (plan->home.empty() && !plan->spec.user.has_value()) plan->home = "/root";
   plan->environment.push_back(absl::StrCat("PATH=", plan->search_path));
+  if (plan->spec.terminal && !Sets(plan->spec, "TERM=")) plan->environment.push_back("TERM=xterm");
   for (const std::string& entry : plan->spec.environment) {
     if (!absl::StartsWith(entry, "PATH=") && !absl::StartsWith(entry, "HOME=")) plan->environment.push_back(entry);
   }
@@ -182,9 +221,22 @@ Plan MakePlan(const Spec& spec, const PlanInputs& inputs) {
   plan.runtime_dir = absl::StrCat(inputs.runtime_root, "/", ShortId(inputs.id));
   plan.cgroup = inputs.cgroup;
   SetEnvironment(&plan);
-  AddHostSteps(&plan);
+  AddHostSteps(inputs.exists, &plan);
   AddHelperSteps(inputs, &plan);
-  AddContainerSteps(spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname, &plan);
+  AddContainerSteps(spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname, inputs.window_size, &plan);
+  return plan;
+}
+
+Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups, WindowSize window_size) {
+  Plan plan;
+  plan.spec = spec;
+  plan.identity = identity;
+  SetEnvironment(&plan);
+  if (joins_cgroups) plan.container.push_back({"join the container's cgroups", JoinCgroups{}});
+  plan.container.push_back({"join the container's namespaces", JoinNamespaces{}});
+  if (spec.terminal) plan.container.push_back({"make a terminal", MakeTerminal{window_size, false}});
+  AddCommandSteps(false, &plan);  // the root is what it was made
+  AddExecute(&plan);
   return plan;
 }
 

@@ -18,6 +18,7 @@
 #include "launcher/cgroup.h"
 #include "launcher/identity.h"
 #include "launcher/image.h"
+#include "launcher/protocol.h"
 #include "launcher/spec.h"
 #include "launcher/store.h"
 
@@ -49,16 +50,23 @@ struct MapIds {};
 struct MountUnion {
   std::vector<std::pair<std::string, std::string>> options;  // of fsconfig(2); an empty value is a flag
 };
+// The socket that other commands reach the container by, and the log of its session.
+struct Listen {};
+struct OpenLog {};
 struct StartDaemon {
   std::vector<std::string> words;  // fusefs's argv; the helper adds /dev/fd/N
 };
 struct StartInit {
   uint64_t namespaces = 0;  // CLONE_NEW*
 };
-using HelperAction = std::variant<MapIds, MountUnion, StartDaemon, StartInit>;
+using HelperAction = std::variant<MapIds, MountUnion, Listen, OpenLog, StartDaemon, StartInit>;
 
 // ---- what PID 1 does
 
+// Enters the namespaces of a container that runs, all but those that its forking process has entered.
+struct JoinNamespaces {};
+// Gives the helper fds of its namespaces, for commands that are to join them later.
+struct HandOutNamespaces {};
 // Joins the cgroups that it is not born in (v1), through fds that the launcher opened.
 struct JoinCgroups {};
 struct NewCgroupNamespace {};
@@ -97,6 +105,16 @@ struct MakeReadOnly {
 struct BindVolume {
   Volume volume;
 };
+// A terminal of the container's own devpts; the helper gets both ends.
+struct MakeTerminal {
+  WindowSize size;
+  bool is_console = false;  // shown as /dev/console
+};
+struct SetUlimit {
+  Ulimit limit;
+};
+// The root's mount alone: what is mounted on it stays as it is.
+struct MakeRootReadOnly {};
 struct EnterWorkdir {
   std::string path;
 };
@@ -114,16 +132,31 @@ struct LimitCapabilities {
 };
 struct ForbidNewPrivileges {};
 struct DieWithHelper {};
+// Forks: PID 1 stays as launch's own init, and the child goes on.
+struct StayAsInit {};
 struct Execute {};
 using ContainerAction =
-    std::variant<JoinCgroups, NewCgroupNamespace, BringUpLoopback, SetHostname, SwitchRoot, MountFilesystem, BindDevice,
-                 MakeSymlink, MaskPath, MakeReadOnly, BindVolume, EnterWorkdir, NewKeyring, LimitBoundingSet,
-                 BecomeUser, LimitCapabilities, ForbidNewPrivileges, DieWithHelper, Execute>;
+    std::variant<JoinNamespaces, HandOutNamespaces, JoinCgroups, NewCgroupNamespace, BringUpLoopback, SetHostname,
+                 SwitchRoot, MountFilesystem, BindDevice, MakeSymlink, MaskPath, MakeReadOnly, BindVolume, MakeTerminal,
+                 SetUlimit, MakeRootReadOnly, EnterWorkdir, NewKeyring, LimitBoundingSet, BecomeUser, LimitCapabilities,
+                 ForbidNewPrivileges, DieWithHelper, StayAsInit, Execute>;
 
 template <typename Action>
 struct Step {
   std::string what;  // "mount proc on /proc"
   Action action;
+};
+
+// A namespace by its file. The child that is to join a container enters those that it says; the user namespace is
+// entered before all others, and the pid namespace has to be, by the process that forks the child.
+struct NamespaceFile {
+  const char* path;
+  bool joined_by_child;
+};
+inline constexpr NamespaceFile kNamespaceFiles[] = {
+    {"/proc/self/ns/user", false}, {"/proc/self/ns/pid", false}, {"/proc/self/ns/cgroup", true},
+    {"/proc/self/ns/net", true},   {"/proc/self/ns/uts", true},  {"/proc/self/ns/ipc", true},
+    {"/proc/self/ns/mnt", true},
 };
 
 struct Plan {
@@ -152,10 +185,17 @@ struct PlanInputs {
   std::string store_root;
   std::string runtime_root;
   CgroupPlan cgroup;
-  std::string fusefs;  // path of the daemon
+  std::string fusefs;      // path of the daemon
+  bool exists = false;     // the container does, with what it wrote before
+  WindowSize window_size;  // of the terminal, if there is to be one
 };
 
 Plan MakePlan(const Spec& spec, const PlanInputs& inputs);
+
+// The plan of a further command in a container that runs, of which only the container's steps and the environment are
+// filled in. `spec` is the container's with what was asked of exec put in its place. `joins_cgroups` says that there
+// are some to join.
+Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups, WindowSize window_size);
 
 // The plan as JSON, for --explain.
 std::string ExplainPlan(const Plan& plan);

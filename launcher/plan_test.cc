@@ -177,5 +177,52 @@ TEST(PlanTest, ExplainPrintsItAsJson) {
   EXPECT_TRUE(json["kept_afterwards"]);
 }
 
+TEST(PlanTest, ATerminalIsMadeAfterItsDevptsAndBeforePrivilegesGo) {
+  Spec spec = Wanted();
+  spec.terminal = true;
+  Plan plan = MakePlan(spec, Inputs());
+  EXPECT_GT(IndexOf<MakeTerminal>(plan), IndexOf<MountFilesystem>(plan));
+  EXPECT_GT(IndexOf<MakeTerminal>(plan), IndexOf<BindDevice>(plan));
+  EXPECT_LT(IndexOf<MakeTerminal>(plan), IndexOf<BecomeUser>(plan));
+  EXPECT_THAT(plan.environment, Contains("TERM=xterm"));
+  EXPECT_EQ(All<OpenLog>(plan.helper).size(), 1u);
+  spec.environment = {"TERM=vt100"};
+  EXPECT_THAT(MakePlan(spec, Inputs()).environment, Not(Contains("TERM=xterm")));
+}
+
+TEST(PlanTest, WithoutASessionThereIsNoLogButASocketAlways) {
+  Plan plan = MakePlan(Wanted(), Inputs());
+  EXPECT_EQ(All<OpenLog>(plan.helper).size(), 0u);
+  EXPECT_EQ(All<Listen>(plan.helper).size(), 1u);
+  EXPECT_EQ(All<MakeTerminal>(plan.container).size(), 0u);
+}
+
+TEST(PlanTest, InitStaysBehindAsTheLastStepBeforeTheCommand) {
+  Spec spec = Wanted();
+  spec.init = true;
+  Plan plan = MakePlan(spec, Inputs());
+  EXPECT_EQ(IndexOf<StayAsInit>(plan) + 2, plan.container.size());
+}
+
+TEST(PlanTest, AContainerThatExistsIsNotMadeAgain) {
+  Spec spec = Wanted();
+  spec.name = "web";
+  PlanInputs inputs = Inputs();
+  inputs.exists = true;
+  Plan plan = MakePlan(spec, inputs);
+  EXPECT_EQ(All<MakeContainer>(plan.host).size() + All<ClaimName>(plan.host).size(), 0u);
+  EXPECT_EQ(All<WriteRecord>(plan.host).size(), 1u);
+}
+
+TEST(PlanTest, AFurtherCommandLosesTheSamePrivilegesAfterItHasJoined) {
+  Plan plan = MakeExecPlan(Wanted(), Inputs().identity, true, {});
+  EXPECT_EQ(IndexOf<JoinCgroups>(plan), 0u);
+  EXPECT_EQ(IndexOf<JoinNamespaces>(plan), 1u);
+  EXPECT_EQ(All<LimitBoundingSet>(plan.container)[0].capabilities, kDefaultCapabilities);
+  EXPECT_EQ(All<LimitCapabilities>(plan.container)[0].capabilities, kDefaultCapabilities);
+  EXPECT_EQ(All<ForbidNewPrivileges>(plan.container).size(), 1u);
+  EXPECT_EQ(IndexOf<Execute>(plan) + 1, plan.container.size());
+}
+
 }  // namespace
 }  // namespace acetate::launcher

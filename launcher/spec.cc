@@ -1,6 +1,10 @@
 #include "launcher/spec.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <cctype>
+#include <iterator>
 #include <limits>
 
 #include "absl/strings/ascii.h"
@@ -15,6 +19,23 @@ namespace acetate::launcher {
 namespace {
 
 constexpr uint64_t kSmallestMemory = 6 << 20;
+constexpr uint64_t kSmallestLog = 4 << 10;
+constexpr int kLongestTimeout = 86400;
+
+struct UlimitName {
+  const char* name;
+  int resource;
+};
+constexpr UlimitName kUlimits[] = {
+    {"core", RLIMIT_CORE},         {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},         {"fsize", RLIMIT_FSIZE},
+    {"locks", RLIMIT_LOCKS},       {"memlock", RLIMIT_MEMLOCK},
+    {"msgqueue", RLIMIT_MSGQUEUE}, {"nice", RLIMIT_NICE},
+    {"nofile", RLIMIT_NOFILE},     {"nproc", RLIMIT_NPROC},
+    {"rss", RLIMIT_RSS},           {"rtprio", RLIMIT_RTPRIO},
+    {"rttime", RLIMIT_RTTIME},     {"sigpending", RLIMIT_SIGPENDING},
+    {"stack", RLIMIT_STACK},
+};
 
 bool AllDigits(absl::string_view text) {
   for (char c : text) {
@@ -113,7 +134,10 @@ absl::StatusOr<Volume> ParseVolume(absl::string_view text) {
   return volume;
 }
 
-absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
+namespace {
+
+// A number of bytes with a unit.
+absl::StatusOr<uint64_t> ParseSize(absl::string_view text) {
   size_t digits = 0;
   while (digits < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[digits]))) ++digits;
   uint64_t number;
@@ -125,8 +149,101 @@ absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
   if (number > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / factor) {
     return absl::InvalidArgumentError("is too large");
   }
-  if (number * factor < kSmallestMemory) return absl::InvalidArgumentError("is less than 6m, in which nothing starts");
   return number * factor;
+}
+
+}  // namespace
+
+absl::StatusOr<Tmpfs> ParseTmpfs(absl::string_view text) {
+  std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
+  if (!absl::StartsWith(parts.first, "/")) return absl::InvalidArgumentError("has a path that is not absolute");
+  Tmpfs tmpfs;
+  tmpfs.target = CleanPath(parts.first);
+  tmpfs.mode = "1777";
+  if (tmpfs.target == "/") return absl::InvalidArgumentError("would cover the container's root");
+  for (absl::string_view option : absl::StrSplit(parts.second, ',', absl::SkipEmpty())) {
+    absl::string_view value = option;
+    if (absl::ConsumePrefix(&value, "size=")) {
+      if (!ParseSize(value).ok()) return absl::InvalidArgumentError("has a size that is not one such as 64m");
+      tmpfs.size = std::string(value);
+    } else if (absl::ConsumePrefix(&value, "mode=")) {
+      bool octal = !value.empty() && value.size() <= 4 && value.find_first_not_of("01234567") == value.npos;
+      if (!octal) return absl::InvalidArgumentError("has a mode that is not octal");
+      tmpfs.mode = std::string(value);
+    } else if (option == "ro" || option == "rw") {
+      tmpfs.read_only = option == "ro";
+    } else if (option == "exec" || option == "noexec") {
+      tmpfs.executable = option == "exec";
+    } else if (option != "nosuid" && option != "nodev") {
+      return absl::InvalidArgumentError(
+          "has an option other than ro, rw, exec, noexec, nosuid, nodev, size= and mode=");
+    }
+  }
+  return tmpfs;
+}
+
+std::string FormatTmpfs(const Tmpfs& tmpfs) {
+  return absl::StrCat(tmpfs.target, ":mode=", tmpfs.mode, tmpfs.size.empty() ? "" : ",size=", tmpfs.size,
+                      tmpfs.read_only ? ",ro" : "", tmpfs.executable ? ",exec" : "");
+}
+
+absl::StatusOr<Ulimit> ParseUlimit(absl::string_view text) {
+  std::vector<absl::string_view> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
+  Ulimit limit;
+  limit.name = std::string(parts[0]);
+  const UlimitName* known = std::find_if(std::begin(kUlimits), std::end(kUlimits),
+                                         [&](const UlimitName& each) { return limit.name == each.name; });
+  if (parts.size() != 2 || known == std::end(kUlimits)) {
+    return absl::InvalidArgumentError("is not NAME=SOFT[:HARD] with a name such as nofile, nproc, core or stack");
+  }
+  limit.resource = known->resource;
+  std::vector<absl::string_view> values = absl::StrSplit(parts[1], absl::MaxSplits(':', 1));
+  auto parse = [](absl::string_view value, uint64_t* number) {
+    *number = std::numeric_limits<uint64_t>::max();  // RLIM_INFINITY
+    return value == "-1" || value == "unlimited" || (AllDigits(value) && absl::SimpleAtoi(value, number));
+  };
+  if (!parse(values[0], &limit.soft) || !parse(values.back(), &limit.hard)) {
+    return absl::InvalidArgumentError("has a limit that is neither a number nor \"unlimited\"");
+  }
+  if (limit.soft > limit.hard) return absl::InvalidArgumentError("has a soft limit above the hard one");
+  return limit;
+}
+
+std::string FormatUlimit(const Ulimit& limit) {
+  auto shown = [](uint64_t number) {
+    return number == std::numeric_limits<uint64_t>::max() ? std::string("unlimited") : absl::StrCat(number);
+  };
+  return absl::StrCat(limit.name, "=", shown(limit.soft), ":", shown(limit.hard));
+}
+
+absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
+  absl::StatusOr<uint64_t> size = ParseSize(text);
+  if (size.ok() && *size < kSmallestMemory) {
+    return absl::InvalidArgumentError("is less than 6m, in which nothing starts");
+  }
+  return size;
+}
+
+absl::StatusOr<uint64_t> ParseLogSize(absl::string_view text) {
+  if (text == "-1") return 0;
+  absl::StatusOr<uint64_t> size = ParseSize(text);
+  if (size.ok() && *size < kSmallestLog) return absl::InvalidArgumentError("is less than 4k");
+  return size;
+}
+
+absl::StatusOr<int> ParseSeconds(absl::string_view text) {
+  int seconds;
+  if (!AllDigits(text) || !absl::SimpleAtoi(text, &seconds) || seconds > kLongestTimeout) {
+    return absl::InvalidArgumentError("is not a number of seconds up to 86400");
+  }
+  return seconds;
+}
+
+absl::Status CheckRestart(absl::string_view text) {
+  if (text == "no") return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "is not supported: launch has no daemon that could start the container again; let a service manager such as "
+      "systemd restart launch");
 }
 
 absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text) {

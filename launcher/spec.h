@@ -19,6 +19,21 @@ struct Volume {
   bool read_only = false;
 };
 
+struct Tmpfs {
+  std::string target;  // as of a volume
+  bool read_only = false;
+  bool executable = false;
+  std::string size;  // as tmpfs(5) takes it; empty: its default
+  std::string mode;  // octal
+};
+
+struct Ulimit {
+  std::string name;  // "nofile"
+  int resource = 0;  // RLIMIT_*
+  uint64_t soft = 0;
+  uint64_t hard = 0;
+};
+
 // A part of --user: a number, or a name that the image's /etc/passwd or /etc/group has to know.
 struct IdOrName {
   std::optional<uint32_t> id;
@@ -39,10 +54,30 @@ struct Spec {
   std::string name;      // empty: none
   bool remove = false;
   std::vector<Volume> volumes;
+  std::vector<Tmpfs> tmpfs;
+  std::vector<Ulimit> ulimits;
+  bool read_only = false;     // the root
   uint64_t memory_bytes = 0;  // 0: no limit
   uint64_t pids_limit = 0;    // 0: no limit
+  bool detach = false;
+  bool interactive = false;  // stdin is the container's
+  bool terminal = false;
+  bool init = false;           // PID 1 is launch's own, the command its child
+  std::string cid_file;        // where the id is written; empty: nowhere
+  std::string pid_file;        // where the host's number of PID 1 is written
+  std::string detach_keys;     // bytes; empty: there are none
+  int stop_signal = 15;        // SIGTERM
+  int stop_timeout = 10;       // seconds until `stop` sends SIGKILL
+  uint64_t log_max_bytes = 0;  // of the log file, of which two are kept; 0: no limit
   std::vector<std::string> command;
+
+  // Whether a supervisor of its own passes the streams on and keeps the log, so that users can come and go. Otherwise
+  // the command's streams are launch's.
+  bool HasSession() const { return detach || terminal; }
 };
+
+inline constexpr char kDefaultDetachKeys[] = "ctrl-p,ctrl-q";
+inline constexpr uint64_t kDefaultLogBytes = 16 << 20;
 
 // "NAME=VALUE" as it is; a bare "NAME" with the value that `environ` (a null-terminated list) has for it, or nothing
 // when it has none.
@@ -50,6 +85,14 @@ absl::StatusOr<std::optional<std::string>> ParseEnvironment(absl::string_view te
 
 // HOST:CONTAINER[:ro|:rw].
 absl::StatusOr<Volume> ParseVolume(absl::string_view text);
+
+// PATH[:OPTION,...], of the options ro, rw, exec, noexec, nosuid, nodev, size=BYTES[kmg] and mode=OCTAL.
+absl::StatusOr<Tmpfs> ParseTmpfs(absl::string_view text);
+std::string FormatTmpfs(const Tmpfs& tmpfs);
+
+// NAME=SOFT[:HARD], the names those of setrlimit(2) without RLIMIT_; -1 or "unlimited" for none.
+absl::StatusOr<Ulimit> ParseUlimit(absl::string_view text);
+std::string FormatUlimit(const Ulimit& limit);
 
 // Bytes: a whole number with b, k, m, g or t behind it, powers of 1024; "1g", "512MB" and "512MiB" are all read. Less
 // than 6 MiB, in which no container starts, is an error.
@@ -60,6 +103,15 @@ absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text);
 
 // USER[:GROUP], each a number or a name. Numbers are strict: no sign, no space, below 2^32 - 1.
 absl::StatusOr<UserSpec> ParseUser(absl::string_view text);
+
+// What --stop-timeout and --time take: whole seconds up to a day's worth.
+absl::StatusOr<int> ParseSeconds(absl::string_view text);
+
+// A size as for ParseMemory, at least 4 KiB; -1 means no limit and gives 0.
+absl::StatusOr<uint64_t> ParseLogSize(absl::string_view text);
+
+// Only "no" is a policy that can be kept without a daemon.
+absl::Status CheckRestart(absl::string_view text);
 
 // What --hostname, --name and --workdir may be.
 absl::Status CheckHostname(absl::string_view text);

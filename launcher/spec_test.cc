@@ -90,5 +90,28 @@ TEST(ParseWorkdirTest, WantsAnAbsolutePathAndCleansIt) {
   EXPECT_FALSE(ParseWorkdir("").ok());
 }
 
+TEST(SpecTest, TmpfsIsAPathWithOptions) {
+  Tmpfs tmpfs = *ParseTmpfs("/run/../t:size=64m,mode=0700,ro,exec,nodev");
+  EXPECT_EQ(tmpfs.target, "/t");
+  EXPECT_EQ(tmpfs.size, "64m");
+  EXPECT_TRUE(tmpfs.read_only && tmpfs.executable);
+  EXPECT_EQ(FormatTmpfs(tmpfs), "/t:mode=0700,size=64m,ro,exec");
+  EXPECT_EQ(FormatTmpfs(*ParseTmpfs("/t")), "/t:mode=1777");
+  for (const char* text : {"", "t", "/", "/t:bogus", "/t:mode=9", "/t:size=x", "/t:size="}) {
+    EXPECT_FALSE(ParseTmpfs(text).ok()) << text;
+  }
+}
+
+TEST(SpecTest, UlimitsHaveASoftAndAHardLimit) {
+  Ulimit limit = *ParseUlimit("nofile=100:200");
+  EXPECT_EQ(limit.soft, 100u);
+  EXPECT_EQ(limit.hard, 200u);
+  EXPECT_EQ(ParseUlimit("core=0")->hard, 0u);
+  EXPECT_EQ(FormatUlimit(*ParseUlimit("stack=5:-1")), "stack=5:unlimited");
+  for (const char* text : {"", "nofile", "nofile=", "nofile=x", "files=1", "nofile=3:2", "nofile=1:2:3", "=1"}) {
+    EXPECT_FALSE(ParseUlimit(text).ok()) << text;
+  }
+}
+
 }  // namespace
 }  // namespace acetate::launcher

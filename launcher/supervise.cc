@@ -2,13 +2,16 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -17,8 +20,11 @@
 #include "common/syscalls.h"
 #include "launcher/cgroup.h"
 #include "launcher/files.h"
+#include "launcher/freezer.h"
 #include "launcher/init.h"
 #include "launcher/program.h"
+#include "launcher/state_file.h"
+#include "launcher/timestamp.h"
 
 namespace acetate::launcher {
 namespace {
@@ -57,22 +63,29 @@ std::string DescribeEnd(const siginfo_t& info) {
 
 class Supervisor {
  public:
-  Supervisor(const Plan& plan, Processes processes) : plan_(plan), p_(std::move(processes)) {}
+  Supervisor(const Plan& plan, Processes processes, Session* session, const std::function<void(pid_t)>& on_start)
+      : plan_(plan),
+        p_(std::move(processes)),
+        session_(*session),
+        on_start_(on_start),
+        daemon_alive_(p_.daemon.pidfd.valid()) {}
 
   Outcome Run() {
-    while (init_alive_ || daemon_alive_) {
-      enum { kControl, kReport, kOutput, kInit, kDaemon, kCount };
-      // poll(2) passes over negative fds: those that have nothing more to tell. The report is mostly read at the end;
-      // only for the sake of waiting signals does this process wake up when the command starts.
-      pollfd fds[kCount] = {{p_.control.get(), POLLIN, 0},
-                            {waiting_signals_.empty() ? -1 : p_.init_report.get(), POLLIN, 0},
-                            {p_.daemon.output.get(), POLLIN, 0},
-                            {init_alive_ ? p_.init_pidfd.get() : -1, POLLIN, 0},
-                            {daemon_alive_ ? p_.daemon.pidfd.get() : -1, POLLIN, 0}};
-      if (poll(fds, kCount, -1) < 0) continue;  // EINTR
+    KeepState();
+    while (init_alive_ || daemon_alive_ || !session_.Drained()) {
+      enum { kReport, kOutput, kInit, kDaemon, kCount };
+      // poll(2) passes over negative fds: those that have nothing more to tell.
+      std::vector<pollfd> fds = {{p_.init_report.get(), POLLIN, 0},
+                                 {p_.daemon.output.get(), POLLIN, 0},
+                                 {init_alive_ ? p_.init_pidfd.get() : -1, POLLIN, 0},
+                                 {daemon_alive_ ? p_.daemon.pidfd.get() : -1, POLLIN, 0}};
+      session_.AddTo(&fds);
+      if (poll(fds.data(), fds.size(), -1) < 0) continue;  // EINTR
       if (fds[kOutput].revents != 0) ReadOutput();
       if (fds[kReport].revents != 0) ReadReport();
-      if (fds[kControl].revents != 0) ReadControl();
+      std::vector<Session::Request> requests;
+      session_.Handle(&fds[kCount], &requests);
+      for (const Session::Request& request : requests) Do(request);
       // PID 1 before the daemon, whose end follows from that of PID 1.
       if (fds[kInit].revents != 0) ReapInit();
       if (fds[kDaemon].revents != 0) ReapDaemon();
@@ -82,17 +95,64 @@ class Supervisor {
   }
 
  private:
-  void ReadControl() {
-    unsigned char signals[64];
-    ssize_t n = read(p_.control.get(), signals, sizeof(signals));
-    if (n < 0 && errno == EINTR) return;
-    if (n <= 0) {
-      p_.control.Reset();
-      KillContainer();
-      return;
+  void Do(const Session::Request& request) {
+    switch (request.kind) {
+      case Session::Request::Kind::kSignal:
+        // Sent before the command runs, they would be lost, since PID 1 has no handlers until then.
+        waiting_signals_.push_back(static_cast<unsigned char>(request.signal));
+        ReadReport();
+        break;
+      case Session::Request::Kind::kOwnerGone:
+        KillContainer();
+        break;
+      case Session::Request::Kind::kPause:
+        SetPaused(request.client, true);
+        break;
+      case Session::Request::Kind::kUnpause:
+        SetPaused(request.client, false);
+        break;
+      case Session::Request::Kind::kNamespaces:
+        ReadReport();
+        HandOutNamespaces(request.client);
+        break;
     }
-    waiting_signals_.append(signals, static_cast<size_t>(n));
-    ReadReport();
+  }
+
+  void HandOutNamespaces(uint64_t client) {
+    if (!started_ || !init_alive_) return session_.Reply(client, Message::kRefused, "it does not run yet, or no more");
+    if (paused_) return session_.Reply(client, Message::kRefused, "it is paused");
+    std::vector<int> fds;
+    for (const UniqueFd& fd : namespaces_) fds.push_back(fd.get());
+    session_.Reply(client, Message::kDone, "", fds);
+  }
+
+  void SetPaused(uint64_t client, bool paused) {
+    if (!started_ || !init_alive_) return session_.Reply(client, Message::kRefused, "it does not run yet, or no more");
+    if (paused == paused_) {
+      return session_.Reply(client, Message::kRefused, paused ? "it is paused already" : "it is not paused");
+    }
+    constexpr size_t kPid = 1;  // of kNamespaceFiles
+    Freezable container{plan_.cgroup.unified, p_.init_pidfd.get(), namespaces_[kPid].get()};
+    absl::Status status = paused ? Pause(container) : Unpause(container);
+    if (!status.ok()) return session_.Reply(client, Message::kRefused, std::string(status.message()));
+    paused_ = paused;
+    state_.status = paused ? ContainerState::Status::kPaused : ContainerState::Status::kRunning;
+    KeepState();
+    session_.Reply(client, Message::kDone, "");
+  }
+
+  // A state that cannot be written is not worth the container's life; `ps` shows the one before.
+  void KeepState() {
+    if (!plan_.store.container.empty()) WriteState(plan_.store.container, state_).IgnoreError();
+  }
+
+  void Start() {
+    started_ = true;
+    state_.status = ContainerState::Status::kRunning;
+    state_.pid = p_.init;
+    state_.started = FormatSeconds(time(nullptr));
+    KeepState();
+    on_start_(p_.init);
   }
 
   // A signal that ends other processes but that the kernel would keep from PID 1 ends the container: the command has no
@@ -100,10 +160,15 @@ class Supervisor {
   void PassOn(int signal) {
     if (!init_alive_) {
       // All that is left is a daemon that takes its time; whoever sends this does not want to wait.
-      if (TerminatesByDefault(signal)) sys::PidFdSendSignal(p_.daemon.pidfd.get(), SIGKILL).IgnoreError();
+      if (daemon_alive_ && TerminatesByDefault(signal)) {
+        sys::PidFdSendSignal(p_.daemon.pidfd.get(), SIGKILL).IgnoreError();
+      }
       return;
     }
-    bool lost = WouldBeLost(ReadFileOrEmpty(absl::StrCat("/proc/", p_.init, "/status")), signal);
+    // launch's own init, which may not be looked at, takes all signals.
+    std::string proc = absl::StrCat("/proc/", p_.init);
+    bool lost = !plan_.spec.init && WouldBeLost(ReadFileOrEmpty(proc + "/status"), signal) &&
+                !AwaitsSignals(ReadFileOrEmpty(proc + "/syscall"));
     if (lost) {
       ended_by_ = signal;
       KillContainer();
@@ -119,25 +184,40 @@ class Supervisor {
     sys::PidFdSendSignal(p_.init_pidfd.get(), SIGKILL).IgnoreError();
   }
 
-  // Takes what PID 1 has reported so far, without waiting. Once the command runs, it gets the signals that came before:
-  // sent earlier, they would be lost, since PID 1 has no handlers until then.
+  // Takes what PID 1 has reported so far, without waiting. Once the command runs, it gets the signals that came before.
   void ReadReport() {
-    InitReport report;
-    ssize_t n;
-    while ((n = read(p_.init_report.get(), &report, sizeof(report))) == sizeof(report)) {
-      if (report.exit_status == 0) {
-        at_exec_ = true;
-      } else {
-        failed_ = true;
-        report_ = report;
+    while (p_.init_report.valid()) {
+      InitReport report;
+      std::vector<UniqueFd> fds;
+      ErrnoOr<size_t> size = ReceiveRecord(p_.init_report.get(), &report, sizeof(report), &fds);
+      if (!size.ok()) break;  // nothing yet
+      if (*size == sizeof(report)) {
+        TakeReport(report, std::move(fds));
+        continue;
       }
-    }
-    if (n == 0) {
-      started_ = at_exec_ && !failed_;
       p_.init_report.Reset();
+      if (at_exec_ && !failed_) Start();
     }
     if (!started_ && init_alive_) return;
     for (unsigned char signal : std::exchange(waiting_signals_, {})) PassOn(signal);
+  }
+
+  void TakeReport(const InitReport& report, std::vector<UniqueFd> fds) {
+    switch (report.kind) {
+      case InitReport::Kind::kNamespaces:
+        namespaces_ = std::move(fds);
+        break;
+      case InitReport::Kind::kTerminal:
+        if (fds.size() == 2) session_.SetTerminal(std::move(fds[0]), std::move(fds[1]));
+        break;
+      case InitReport::Kind::kAtExec:
+        at_exec_ = true;
+        break;
+      case InitReport::Kind::kFailed:
+        failed_ = true;
+        report_ = report;
+        break;
+    }
   }
 
   // What fusefs says goes to stderr. Until the command runs it is kept instead: if fusefs ends, it is the reason.
@@ -164,6 +244,9 @@ class Supervisor {
     init_alive_ = false;
     init_end_ = info;
     ReadReport();
+    // They keep the mounts, and so fusefs, alive.
+    namespaces_.clear();
+    session_.CommandEnded();
   }
 
   void ReapDaemon() {
@@ -179,8 +262,19 @@ class Supervisor {
 
   // What the container's end means for the one who launched it.
   Outcome Judge() {
-    Outcome outcome;
+    Outcome outcome = JudgeEnd();
     outcome.started = started_;
+    state_.status = ContainerState::Status::kExited;
+    state_.pid = 0;
+    state_.finished = FormatSeconds(time(nullptr));
+    state_.exit_status = outcome.exit_status;
+    state_.message = outcome.message;
+    KeepState();
+    return outcome;
+  }
+
+  Outcome JudgeEnd() {
+    Outcome outcome;
     bool lost_connection =
         failed_ && (report_.error == ENOTCONN || report_.error == ECONNABORTED || report_.error == ENODEV);
     if (daemon_failed_ && (!failed_ || lost_connection)) {
@@ -222,8 +316,13 @@ class Supervisor {
 
   const Plan& plan_;
   Processes p_;
+  Session& session_;
+  const std::function<void(pid_t)>& on_start_;
+  ContainerState state_;
+  std::vector<UniqueFd> namespaces_;  // in the order of kNamespaceFiles
   bool init_alive_ = true;
-  bool daemon_alive_ = true;
+  bool daemon_alive_;
+  bool paused_ = false;
   bool at_exec_ = false;  // PID 1 had nothing left to do but to execute the command
   bool started_ = false;  // the command runs, or ran
   bool failed_ = false;   // PID 1 reported a failure
@@ -254,6 +353,10 @@ bool WouldBeLost(absl::string_view proc_status, int signal) {
   return found && (spared >> (signal - 1) & 1) == 0;
 }
 
+bool AwaitsSignals(absl::string_view proc_syscall) {
+  return absl::StartsWith(proc_syscall, absl::StrCat(SYS_rt_sigtimedwait, " "));
+}
+
 bool IsExiting(absl::string_view proc_stat) {
   constexpr uint64_t kPfExiting = 0x4;  // PF_EXITING of the kernel's sched.h
   // The second field, the program's name in parentheses, may hold anything.
@@ -265,6 +368,8 @@ bool IsExiting(absl::string_view proc_stat) {
   return fields.size() > 7 && absl::SimpleAtoi(fields[7], &flags) && (flags & kPfExiting) != 0;
 }
 
-Outcome Supervise(const Plan& plan, Processes processes) { return Supervisor(plan, std::move(processes)).Run(); }
+Outcome Supervise(const Plan& plan, Processes processes, Session* session, const std::function<void(pid_t)>& started) {
+  return Supervisor(plan, std::move(processes), session, started).Run();
+}
 
 }  // namespace acetate::launcher

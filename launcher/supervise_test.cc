@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 namespace acetate::launcher {
 namespace {
@@ -43,6 +44,14 @@ TEST(IsExitingTest, ReadsTheFlagWhateverTheName) {
   EXPECT_TRUE(IsExiting("7 (a) S 1 2) 3) Z 1 7 7 0 -1 4194564 245 0 0 0"));
   EXPECT_FALSE(IsExiting(""));
   EXPECT_FALSE(IsExiting("7 (sh) Z 1"));
+}
+
+TEST(SuperviseTest, WhoWaitsForSignalsIsKnownByItsSystemCall) {
+  std::string number = std::to_string(SYS_rt_sigtimedwait);
+  EXPECT_TRUE(AwaitsSignals(number + " 0x7ffd 0x7ffe 0x0 0x8 0x0 0x0 0x7ffd 0x7f00\n"));
+  EXPECT_FALSE(AwaitsSignals(number + "0 0x0\n"));
+  EXPECT_FALSE(AwaitsSignals("running\n"));
+  EXPECT_FALSE(AwaitsSignals(""));
 }
 
 }  // namespace

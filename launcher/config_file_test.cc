@@ -1,0 +1,65 @@
+#include "launcher/config_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/temp_dir.h"
+
+namespace acetate::launcher {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
+  ContainerConfig config;
+  config.id = "abc";
+  config.created = "2026-11-25T09:30:00Z";
+  config.layers = {"/i/top:layer", "/i/b\xff"};
+  Spec& spec = config.spec;
+  spec.image = "/i";
+  spec.name = "web";
+  spec.command = {"sh", "-c", "echo \"\xfe\n\"", ""};
+  spec.environment = {"A=1", "B=\\x"};
+  spec.workdir = "/srv";
+  spec.user = UserSpec{{33, ""}, IdOrName{std::nullopt, "staff"}};
+  spec.hostname = "box";
+  spec.volumes = {{"/a b", "/c", true}};
+  spec.tmpfs = {*ParseTmpfs("/run:size=1m,mode=755,ro,exec"), *ParseTmpfs("/t")};
+  spec.ulimits = {*ParseUlimit("nofile=10:unlimited")};
+  spec.read_only = true;
+  spec.memory_bytes = 1 << 30;
+  spec.pids_limit = 7;
+  spec.detach = spec.interactive = spec.terminal = spec.init = true;
+  spec.stop_signal = 2;
+  spec.stop_timeout = 3;
+  spec.log_max_bytes = 4096;
+
+  absl::StatusOr<ContainerConfig> read = ParseConfig(FormatConfig(config));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->id, config.id);
+  EXPECT_EQ(read->created, config.created);
+  EXPECT_EQ(read->layers, config.layers);
+  EXPECT_EQ(read->spec.command, spec.command);
+  EXPECT_EQ(read->spec.environment, spec.environment);
+  EXPECT_EQ(read->spec.user->user.id, 33u);
+  EXPECT_EQ(read->spec.user->group->name, "staff");
+  EXPECT_EQ(read->spec.volumes[0].source, "/a b");
+  EXPECT_TRUE(read->spec.volumes[0].read_only);
+  EXPECT_EQ(read->spec.ulimits.at(0).soft, 10u);
+  EXPECT_TRUE(read->spec.tmpfs.at(0).executable);
+  // All else, in one comparison.
+  EXPECT_EQ(FormatConfig(*read), FormatConfig(config));
+}
+
+TEST(ConfigFileTest, WhatCannotBeReadIsAnErrorThatNamesTheFile) {
+  TempDir dir;
+  std::string path = dir / "config.json";
+  EXPECT_THAT(ReadConfigFile(path).status().message(), HasSubstr(path + ": No such file"));
+  for (const char* text : {"", "{", "[]", "{\"id\":\"x\"}", "{\"id\":7}"}) {
+    WriteFile(path, text);
+    EXPECT_THAT(ReadConfigFile(path).status().message(), HasSubstr(path + " cannot be understood")) << text;
+  }
+}
+
+}  // namespace
+}  // namespace acetate::launcher

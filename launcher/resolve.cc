@@ -1,0 +1,110 @@
+#include "launcher/resolve.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/errno_or.h"
+#include "common/runtime_dir.h"
+#include "launcher/client.h"
+#include "launcher/daemon.h"
+
+namespace acetate::launcher {
+namespace {
+
+absl::Status CheckFuseDevice() {
+  if (access("/dev/fuse", R_OK | W_OK) == 0) return absl::OkStatus();
+  const char* cure = errno == EACCES ? "; allow it with chmod 0666 /dev/fuse, or a udev rule"
+                                     : "; load it with modprobe fuse, or give this container the device";
+  absl::Status status = ErrnoToStatus(Errno::Last(), "/dev/fuse");
+  return absl::Status(status.code(), absl::StrCat(status.message(), cure));
+}
+
+absl::Status CheckVolumes(const Spec& spec) {
+  for (const Volume& volume : spec.volumes) {
+    struct stat st;
+    if (stat(volume.source.c_str(), &st) == 0) continue;
+    return ErrnoToStatus(Errno::Last(), absl::StrCat("--volume: ", volume.source));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckUser(const Spec& spec, const Identity& identity) {
+  if (!spec.user.has_value()) return absl::OkStatus();
+  const IdOrName& user = spec.user->user;
+  bool fits = !user.id.has_value() || identity.MapsUid(*user.id);
+  if (spec.user->group.has_value() && spec.user->group->id.has_value()) {
+    fits = fits && identity.MapsGid(*spec.user->group->id);
+  }
+  if (fits) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "--user: this number is outside of the ids you may use; root can give you more in /etc/subuid and /etc/subgid");
+}
+
+// A layer that holds the store would show the container its own writable layer.
+absl::Status CheckStoreOutside(const Image& image, const std::string& store) {
+  for (const std::string& layer : image.layers) {
+    std::string inside = layer == "/" ? layer : layer + "/";
+    if (absl::StartsWith(store + "/", inside)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("the store ", store, " lies inside the image's layer ", layer, "; set XDG_DATA_HOME elsewhere"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChooseId(const std::string& existing, PlanInputs* inputs) {
+  inputs->exists = !existing.empty();
+  inputs->id = existing;
+  if (inputs->exists) return absl::OkStatus();
+  absl::StatusOr<std::string> id = NewId();
+  if (!id.ok()) return id.status();
+  inputs->id = *std::move(id);
+  return absl::OkStatus();
+}
+
+absl::Status CheckTerminal(const Spec& spec) {
+  if (spec.detach || !spec.terminal || !spec.interactive || isatty(STDIN_FILENO) == 1) return absl::OkStatus();
+  return absl::FailedPreconditionError("-it: stdin is not a terminal; leave out -t, or -i");
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
+  PlanInputs inputs;
+  if (absl::Status s = CheckTerminal(spec); !s.ok()) return s;
+  absl::StatusOr<Image> image = LoadImage(spec.image);
+  if (!image.ok()) return image.status();
+  inputs.image = *std::move(image);
+  if (absl::Status s = CheckVolumes(spec); !s.ok()) return s;
+
+  absl::StatusOr<std::string> store = StoreRoot();
+  if (!store.ok()) return store.status();
+  inputs.store_root = *std::move(store);
+  if (absl::Status s = CheckStoreOutside(inputs.image, inputs.store_root); !s.ok()) return s;
+
+  absl::StatusOr<Identity> identity = ChooseIdentity(ReadIdentitySources());
+  if (!identity.ok()) return identity.status();
+  inputs.identity = *std::move(identity);
+  if (absl::Status s = CheckUser(spec, inputs.identity); !s.ok()) return s;
+
+  if (absl::Status s = CheckFuseDevice(); !s.ok()) return s;
+  absl::StatusOr<std::string> fusefs = FindFusefs();
+  if (!fusefs.ok()) return fusefs.status();
+  inputs.fusefs = *std::move(fusefs);
+
+  if (absl::Status s = ChooseId(existing_id, &inputs); !s.ok()) return s;
+  absl::StatusOr<CgroupPlan> cgroup =
+      PlanCgroups(ReadCgroupView(), ShortId(inputs.id), spec.memory_bytes, spec.pids_limit);
+  if (!cgroup.ok()) return cgroup.status();
+  inputs.cgroup = *std::move(cgroup);
+
+  absl::StatusOr<std::string> runtime = RuntimeDir();
+  if (!runtime.ok()) return runtime.status();
+  inputs.runtime_root = *std::move(runtime);
+  inputs.window_size = WindowSizeOfUser();
+  return MakePlan(spec, inputs);
+}
+
+}  // namespace acetate::launcher

@@ -1,0 +1,71 @@
+#include "launcher/state_file.h"
+
+#include <nlohmann/json.hpp>
+
+#include "launcher/files.h"
+
+namespace acetate::launcher {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Status = ContainerState::Status;
+
+constexpr Status kStatuses[] = {Status::kCreated, Status::kRunning, Status::kPaused, Status::kExited};
+
+std::string PathIn(const std::string& container) { return container + "/state.json"; }
+
+}  // namespace
+
+const char* StatusName(Status status) {
+  switch (status) {
+    case Status::kCreated:
+      return "created";
+    case Status::kRunning:
+      return "running";
+    case Status::kPaused:
+      return "paused";
+    case Status::kExited:
+      return "exited";
+  }
+  return "";
+}
+
+std::string FormatState(const ContainerState& state) {
+  Json json;
+  json["status"] = StatusName(state.status);
+  json["pid"] = state.pid;
+  json["started"] = state.started;
+  json["finished"] = state.finished;
+  json["exit_status"] = state.exit_status;
+  json["message"] = state.message;
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+ContainerState ParseState(absl::string_view text) {
+  ContainerState state;
+  Json json = Json::parse(text.begin(), text.end(), nullptr, false);
+  if (!json.is_object()) return state;
+  auto string = [&](const char* key) {
+    return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : "";
+  };
+  auto number = [&](const char* key) {
+    return json.contains(key) && json[key].is_number_integer() ? json[key].get<int>() : 0;
+  };
+  for (Status status : kStatuses) {
+    if (string("status") == StatusName(status)) state.status = status;
+  }
+  state.pid = number("pid");
+  state.started = string("started");
+  state.finished = string("finished");
+  state.exit_status = number("exit_status");
+  state.message = string("message");
+  return state;
+}
+
+Errno WriteState(const std::string& container, const ContainerState& state) {
+  return ReplaceFile(PathIn(container), FormatState(state), 0600);
+}
+
+ContainerState ReadState(const std::string& container) { return ParseState(ReadFileOrEmpty(PathIn(container))); }
+
+}  // namespace acetate::launcher
