@@ -167,6 +167,36 @@ TEST(OptionsTest, Policies) {
   EXPECT_THAT(OptionError("cpup=up"), HasSubstr("cpup=up: must be tdp, bup or bu"));
 }
 
+TEST(OptionsTest, CommandsThatAskAMount) {
+  absl::StatusOr<CommandLine> line = ParseCommandLine({"branch", "/m", "add", "/a=b=RW+dotwh", "--at=bottom"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->action, Action::kBranch);
+  EXPECT_EQ(line->branch_verb, "add");
+  EXPECT_EQ(line->path, "/a=b");
+  EXPECT_EQ(line->branch_mode, "rw+dotwh");
+  EXPECT_EQ(line->position, -1);
+  EXPECT_EQ(ParseCommandLine({"branch", "/m"})->branch_verb, "list");
+  EXPECT_EQ(ParseCommandLine({"branch", "/m", "add", "/a"})->branch_mode, "ro");
+  line = ParseCommandLine({"whence", "--json", "/m", "--", "-odd"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_TRUE(line->json);
+  EXPECT_EQ(line->path, "-odd");
+  EXPECT_THAT(Error({"whence", "/m"}), HasSubstr("needs a path"));
+  EXPECT_THAT(Error({"branch"}), HasSubstr("needs a mountpoint"));
+  EXPECT_THAT(Error({"branch", "/m", "add"}), HasSubstr("add DIR[=MODE]"));
+  EXPECT_THAT(Error({"branch", "/m", "add", "=rw"}), HasSubstr("give a directory"));
+  EXPECT_THAT(Error({"whence", "/m", "a", "b"}), HasSubstr("too many arguments: 'b'"));
+}
+
+TEST(OptionsTest, ChangesByOthers) {
+  EXPECT_EQ(ParseOption("udba=reval").udba, Udba::kReval);
+  EXPECT_EQ(ParseOption("udba=reval").timeout, 0);
+  EXPECT_EQ(ParseOption("timeout=5,udba=reval").timeout, 5);
+  EXPECT_THAT(OptionError("udba=maybe"), HasSubstr("udba=maybe: must be none or reval"));
+  EXPECT_TRUE(ParseOption("shwh").show_whiteouts);
+  EXPECT_THAT(Error({"--branches=/a=rw", "--show_whiteouts", "/m"}), HasSubstr("cannot be changed"));
+}
+
 TEST(OptionsTest, ErrorsNameOptionAndValueInOneLine) {
   EXPECT_THAT(OptionError("timeout=soon"), AllOf(HasSubstr("timeout=soon"), HasSubstr("seconds")));
   EXPECT_THAT(OptionError("timeout=-1"), HasSubstr("timeout=-1"));
