@@ -6,14 +6,21 @@ absl::string_view HelpText() {
   return R"(fusefs: stacks directories and shows their sum as one filesystem, without root.
 
 usage: fusefs [-f] -o lowerdir=A:B:...[,upperdir=U,workdir=W][,OPTION...] MOUNTPOINT
-       fusefs [-f] --branches=U=rw:A=ro:B=ro [--OPTION...] MOUNTPOINT
+       fusefs [-f] --branches=A=rw:B=ro:C=rw... [--OPTION...] MOUNTPOINT
+       fusefs branch MOUNTPOINT [list] [--json]
+       fusefs branch MOUNTPOINT add DIR[=MODE] [--at=POSITION] | remove BRANCH | move BRANCH POSITION | mode BRANCH MODE
+       fusefs whence MOUNTPOINT PATH [--json]
        fusefs stats MOUNTPOINT [--json]
        fusefs diff UPPER [--lowerdir=A:B] [--json]
        fusefs check UPPER [--workdir=W] [--lowerdir=A:B] [--repair] [--json]
        mount -t fuse.fusefs -o lowerdir=A:B:... fusefs MOUNTPOINT
 
-The first directory is the topmost. The writable one takes all changes; the others are never written. Without a
-writable one the mount is read-only. MOUNTPOINT may be /dev/fd/N: a fuse fd that the caller has mounted already.
+The first directory is the topmost. Writable ones take all changes; the others are never written. Without a writable one
+the mount is read-only. MOUNTPOINT may be /dev/fd/N: a fuse fd that the caller has mounted already.
+
+branch lists and changes the branches of a mount in use: BRANCH is a directory or a position, POSITION a number from 0,
+top or bottom. whence tells which layers show, merge or hide what is at PATH. These two and stats take --control=SOCKET
+in the place of MOUNTPOINT.
 
   -f                 stay in the foreground
   -d                 stay in the foreground and log every request
@@ -25,9 +32,16 @@ options:
   lowerdir=A:B       read-only layers; a backslash takes the next ':', ',' or '\' as it is
   upperdir=U         the writable layer
   workdir=W          an empty directory on the filesystem of the writable layer; with --branches DIR/.NAME.work beside
-                     the branch DIR/NAME, unless given
-  branches=A=MODE:B  layers with modes: rw (the first only), ro (its whiteouts do not count), ro+wh (they do);
-                     with +dotwh, .wh.NAME files count as well
+                     each branch DIR/NAME, unless there is one and it is given
+  branches=A=MODE:B  layers with modes: rw (any number, anywhere), ro (its whiteouts do not count), ro+wh (they do);
+                     with +dotwh, whiteouts are .wh.NAME files: they count as well, and in rw+dotwh they are written
+  create=POLICY      which of several writable layers takes new objects: ff (the topmost), tdp (the topmost that holds
+                     the directory; the default), mfs (most free space), rr (in turn), pmfs (of those that hold the
+                     directory, most free space)
+  cpup=POLICY        which one above its source takes a copy: tdp (the topmost that holds the directory; the default),
+                     bup (the nearest that does), bu (the nearest)
+  udba=reval         look at the layers anew at each lookup and listing, for others may change them; none (the default)
+  show_whiteouts     show whiteouts as character devices 0/0, in a union that cannot be changed (shwh is the same)
   dotwh              .wh.NAME files in the layers of lowerdir count as whiteouts
   whiteouts=HOW      write whiteouts as char (device 0/0), xattr, or auto: char where it is permitted
   userxattr[=auto]   keep overlay xattrs under user. instead of trusted.; auto (the default): when not privileged
@@ -46,7 +60,7 @@ options:
   sync=MODE          strict: what is renamed or copied up is on the disk at once; volatile: nothing is before the mount
                      ends, fsync is answered at once; auto (the default): what applications sync
   volatile           sync=volatile
-  timeout=SECONDS    how long the kernel may keep names and attributes (default: until the mount ends)
+  timeout=SECONDS    how long the kernel may keep names and attributes (default: for ever; with udba=reval 0)
   writeback          let the kernel collect writes before it sends them
   control=PATH       the control socket (default: in the runtime directory, named after the mount)
   allow_other, allow_root, ro, nosuid, nodev, noexec, noatime, fsname=NAME, max_read=N, max_write=N...
