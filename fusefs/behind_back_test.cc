@@ -75,11 +75,12 @@ TEST(BehindBackTest, ABranchOnTopHidesAndComingOffShowsAgain) {
   scene.Put("2/d/f", "2");
   scene.Put("2/d/only", "2");
   scene.Start();
+  std::vector<KernelNote> notes;
   const NodeId held = scene.Node("d/f");
   const NodeId up = scene.Node("up");
   EXPECT_EQ(scene.Tree().size(), 3u);
 
-  ASSERT_TRUE(scene.fs_->AddBranch(0, Opened(scene, "2", "", scene.fs_->FreeBranchId())).ok());
+  ASSERT_TRUE(scene.fs_->AddBranch(0, Opened(scene, "2", "", scene.fs_->FreeBranchId()), &notes).ok());
   EXPECT_EQ(scene.Contents("d/f"), "2");
   EXPECT_EQ(scene.Contents("d/only"), "2");
   // Who has them open keeps them.
@@ -92,9 +93,9 @@ TEST(BehindBackTest, ABranchOnTopHidesAndComingOffShowsAgain) {
   // Now its file is in use.
   std::string in_use;
   const BranchId id = scene.fs_->Branches().front().id;
-  EXPECT_EQ(scene.fs_->RemoveBranch(id, &in_use), EBUSY);
+  EXPECT_EQ(scene.fs_->RemoveBranch(id, &in_use, &notes), EBUSY);
   EXPECT_THAT(in_use, testing::AnyOf("/d/f", "/d/only"));
-  scene.fs_->MoveBranch(id, 2);
+  scene.fs_->MoveBranch(id, 2, &notes);
   EXPECT_EQ(scene.Contents("d/f"), "1");
 }
 
@@ -104,16 +105,17 @@ TEST(BehindBackTest, ABranchThatNobodyUsesGoes) {
   scene.Put("2/e/g", "2");
   scene.Start();
   std::string in_use;
+  std::vector<KernelNote> notes;
   EXPECT_EQ(scene.Tree().size(), 4u);  // and forgotten again
-  EXPECT_TRUE(scene.fs_->RemoveBranch(2, &in_use).ok()) << in_use;
+  EXPECT_TRUE(scene.fs_->RemoveBranch(2, &in_use, &notes).ok()) << in_use;
   EXPECT_THAT(scene.Tree(), ElementsAre(Key("d"), Key("d/f")));
   // A file copied without its contents needs the branch that has them.
   EXPECT_EQ(scene.Chmod("d/f", 0600), 0);
-  EXPECT_EQ(scene.fs_->RemoveBranch(1, &in_use), EBUSY);
+  EXPECT_EQ(scene.fs_->RemoveBranch(1, &in_use, &notes), EBUSY);
   EXPECT_EQ(in_use, "/d/f");
   // Its id is free for another.
   EXPECT_EQ(scene.fs_->FreeBranchId(), 2);
-  ASSERT_TRUE(scene.fs_->AddBranch(9, Opened(scene, "2", "", 2)).ok());
+  ASSERT_TRUE(scene.fs_->AddBranch(9, Opened(scene, "2", "", 2), &notes).ok());
   EXPECT_EQ(scene.Contents("e/g"), "2");
   EXPECT_EQ(scene.Contents("d/f"), "1");
 }
@@ -124,12 +126,13 @@ TEST(BehindBackTest, AModeChangesWhatCanBeWritten) {
   scene.Start();
   EXPECT_EQ(scene.Tree().size(), 1u);
   std::string in_use;
+  std::vector<KernelNote> notes;
   UnionFs::NewBranch writable = Opened(scene, "1", "work1", 1);
-  ASSERT_TRUE(scene.fs_->ReplaceBranch(1, &writable, &in_use).ok()) << in_use;
+  ASSERT_TRUE(scene.fs_->ReplaceBranch(1, &writable, &in_use, &notes).ok()) << in_use;
   EXPECT_EQ(scene.Write("f", "new"), 0);
   EXPECT_EQ(ReadFile(scene / "1/f"), "new");
   UnionFs::NewBranch read_only = Opened(scene, "0", "", 0);
-  ASSERT_TRUE(scene.fs_->ReplaceBranch(0, &read_only, &in_use).ok()) << in_use;
+  ASSERT_TRUE(scene.fs_->ReplaceBranch(0, &read_only, &in_use, &notes).ok()) << in_use;
   EXPECT_EQ(scene.Create("g"), 0);
   EXPECT_THAT(scene.Held(0), IsEmpty());
 }
@@ -138,7 +141,8 @@ TEST(BehindBackTest, TheOnlyBranchStays) {
   StackScene scene({"ro"});
   scene.Start();
   std::string in_use;
-  EXPECT_EQ(scene.fs_->RemoveBranch(0, &in_use), EINVAL);
+  std::vector<KernelNote> notes;
+  EXPECT_EQ(scene.fs_->RemoveBranch(0, &in_use, &notes), EINVAL);
 }
 
 TEST(BehindBackTest, WhiteoutsCanBeShown) {

@@ -80,7 +80,9 @@ absl::StatusOr<std::string> BranchOutput(const CommandLine& line) {
 absl::StatusOr<std::string> WhenceOutput(const CommandLine& line) {
   // A path in the mount may be given as it is seen from outside.
   absl::string_view path = line.path;
-  if (absl::ConsumePrefix(&path, line.mountpoint)) absl::ConsumePrefix(&path, "/");
+  absl::string_view inside = path;
+  const bool has_prefix = !line.mountpoint.empty() && absl::ConsumePrefix(&inside, line.mountpoint);
+  if (has_prefix && (inside.empty() || inside[0] == '/' || line.mountpoint.back() == '/')) path = inside;
   absl::StatusOr<std::string> reply = AskMount(line, nlohmann::json({{"whence", std::string(path)}}).dump());
   if (!reply.ok()) return reply.status();
   return line.json ? absl::StrCat(*reply, "\n") : FormatWhence(*reply);

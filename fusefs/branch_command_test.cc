@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,18 +97,46 @@ TEST_P(BranchCommandTest, BranchesComeAndGoUnderAMount) {
 TEST_P(BranchCommandTest, AnOpenFileGoesOnAndKeepsItsBranch) {
   SKIP_WITHOUT(user());
   ProgramScene scene(user());
-  Layer(scene, "c", "fc", "C");
+  MakeDirs(scene / "c");
+  Layer(scene, "c/d", "fc", "C");
   ASSERT_EQ(scene.Run({"fusefs", "-o", scene.Writable(), "mnt"}).status, 0);
   ASSERT_EQ(Branch(scene, {"add", "c"}).err, "");
   // Somebody who holds the file open: a tail that follows it.
-  const pid_t tail = scene.Start({"tail", "-f", "mnt/fc"});
-  ASSERT_TRUE(AwaitOpen(tail, "/mnt/fc"));
+  const pid_t tail = scene.Start({"tail", "-f", "mnt/d/fc"});
+  ASSERT_TRUE(AwaitOpen(tail, "/mnt/d/fc"));
   const Finished refused = Branch(scene, {"remove", "c"});
   EXPECT_EQ(refused.status, 1);
-  EXPECT_THAT(refused.err, AllOf(HasSubstr("is in use"), HasSubstr("/fc")));
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("is in use"), HasSubstr("/d/fc")));
   kill(tail, SIGKILL);
   scene.Await(tail);
   EXPECT_EQ(Branch(scene, {"remove", "c"}).err, "");
+}
+
+TEST_P(BranchCommandTest, WhatIsMountedInsideStays) {
+  SKIP_WITHOUT(user());
+  if (!GetParam()) GTEST_SKIP() << "mounts a tmpfs, which needs root";
+  ProgramScene scene(user());
+  Layer(scene, "c", "fc", "C");
+  MakeDirs(scene / "a/volume");
+  ASSERT_EQ(scene.Run({"fusefs", "-o", scene.Writable(), "mnt"}).status, 0);
+  ASSERT_EQ(mount("tmpfs", (scene / "mnt/volume").c_str(), "tmpfs", 0, nullptr), 0);
+  WriteFile(scene / "mnt/volume/inside", "kept");
+  EXPECT_EQ(Branch(scene, {"add", "c"}).err, "");
+  EXPECT_EQ(scene.Run({"cat", "mnt/fc", "mnt/volume/inside"}).out, "Ckept");
+  EXPECT_EQ(Branch(scene, {"move", "c", "bottom"}).err, "");
+  EXPECT_EQ(Branch(scene, {"remove", "c"}).err, "");
+  EXPECT_EQ(scene.Run({"cat", "mnt/volume/inside"}).out, "kept");
+  EXPECT_EQ(umount((scene / "mnt/volume").c_str()), 0);
+}
+
+TEST_P(BranchCommandTest, AMountThatBeganReadOnlyStaysSo) {
+  SKIP_WITHOUT(user());
+  ProgramScene scene(user());
+  Layer(scene, "c", "fc", "C");
+  ASSERT_EQ(scene.Run({"fusefs", "-o", "lowerdir=a:b", "mnt"}).status, 0);
+  EXPECT_THAT(Branch(scene, {"add", "c=rw"}).err, HasSubstr("mounted ro"));
+  EXPECT_NE(access((scene / ".c.work").c_str(), F_OK), 0);
+  EXPECT_EQ(Branch(scene, {"add", "c=ro"}).err, "");
 }
 
 TEST_P(BranchCommandTest, ModesChange) {
@@ -135,6 +164,8 @@ TEST_P(BranchCommandTest, WhenceTellsTheLayers) {
   ASSERT_EQ(scene.Run({"rm", "mnt/fb"}).status, 0);
   EXPECT_THAT(scene.Run({"fusefs", "whence", "mnt", "mnt/fb"}).out,
               AllOf(HasSubstr("/upper/fb: whiteout\n"), HasSubstr("/b/fb: hidden\n")));
+  WriteFile(scene / "b/mnt2", "");
+  EXPECT_THAT(scene.Run({"fusefs", "whence", "mnt", "mnt2"}).out, HasSubstr("/b/mnt2: shown"));
   EXPECT_THAT(scene.Run({"fusefs", "whence", "mnt", "none"}).err, HasSubstr("'none': No such file"));
   EXPECT_THAT(scene.Run({"fusefs", "whence", "--json", "mnt", "fa"}).out, HasSubstr(R"("what":"shown")"));
 }

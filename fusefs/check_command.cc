@@ -55,7 +55,8 @@ absl::StatusOr<CheckResult> RunCheck(const CommandLine& line) {
   absl::StatusOr<OpenedLayer> layer = OpenLayer(line, /*exclusive=*/true);
   if (!layer.ok()) return layer.status();
   absl::StatusOr<bool> is_volatile = false;
-  if (layer->work_fd.valid()) is_volatile = VolatileMark::IsThere(layer->work_fd.get(), line.options.branches.front().workdir);
+  if (layer->work_fd.valid())
+    is_volatile = VolatileMark::IsThere(layer->work_fd.get(), line.options.branches.front().workdir);
   if (!is_volatile.ok()) return is_volatile.status();
   LayerCheck check;
   check.upper = layer->upper.get();

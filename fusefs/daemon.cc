@@ -165,6 +165,10 @@ absl::Status ServeMount(const Options& options) {
   FuseContext context = {union_fs->get(), &stats, &options};
   absl::StatusOr<SessionPtr> session = MakeSession(&context);
   if (!session.ok()) return session.status();
+  if (options.udba == Udba::kNotify) {
+    Errno watching = (*union_fs)->StartWatching([&](const auto& notes) { ForgetInKernel(session->get(), notes); });
+    if (!watching.ok()) return ErrnoToStatus(watching, "udba=notify");
+  }
   absl::Cleanup remove_marks = [&] { marks->Remove(); };
   absl::Status mounted = marks->Put();
   if (mounted.ok()) mounted = MountSession(session->get(), *mountpoint);
@@ -175,7 +179,7 @@ absl::Status ServeMount(const Options& options) {
 
   std::vector<UniqueFd> locks;
   for (OpenedBranch& branch : *opened) locks.push_back(std::move(branch.lock_fd));
-  LiveBranches branches(&options, &context, calls.get(), std::move(locks));
+  LiveBranches branches(&options, union_fs->get(), session->get(), calls.get(), std::move(locks));
   int result;
   {
     EndOnSignals signals(session->get());

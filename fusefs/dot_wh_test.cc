@@ -87,6 +87,20 @@ TEST_F(DotWhTest, ADirectoryReplacesAnEmptiedOne) {
   Held();
 }
 
+TEST_F(DotWhTest, AnObjectOfSuchANameBelowStaysThere) {
+  scene_.Put("1/.wh.f", "a file to its layer");
+  scene_.Put("1/.wh.d/g", "");
+  scene_.Put("1/f", "");
+  scene_.Start();
+  EXPECT_EQ(scene_.Chmod(".wh.f", 0600), EROFS);
+  EXPECT_EQ(scene_.Write(".wh.f", "x"), EROFS);
+  EXPECT_EQ(scene_.Unlink(".wh.f"), EROFS);
+  EXPECT_EQ(scene_.Create(".wh.d/h"), EROFS);
+  EXPECT_EQ(scene_.Rename(".wh.f", "h"), EPERM);
+  EXPECT_THAT(Held(), IsEmpty());
+  EXPECT_EQ(scene_.Tree().count("f"), 1u);
+}
+
 TEST_F(DotWhTest, NamesOfMarksCannotBeMade) {
   scene_.Put("1/f", "");
   scene_.Start();

@@ -71,8 +71,7 @@ void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   if (!entry.ok() && entry.error() == ENOENT) {
     // Told as an entry without a node, a missing name is remembered by the kernel and not asked for again.
     fuse_entry_param missing = {};
-    const bool remembered = parent != kRootId || ContextOf(req)->missing.Add(name);
-    missing.entry_timeout = remembered ? ContextOf(req)->options->timeout : 0;
+    missing.entry_timeout = ContextOf(req)->options->timeout;
     fuse_reply_entry(req, &missing);
     return;
   }
@@ -339,8 +338,8 @@ void Open(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
 
 void OpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
   Begin(req, Opcode::kOpendir);
-  // Where others change the branches, a listing is read each time.
-  if (ContextOf(req)->options->udba != Udba::kNone) {
+  // Where others may have changed the branches, a listing is read each time.
+  if (ContextOf(req)->options->udba == Udba::kReval) {
     fuse_reply_open(req, info);
     return;
   }
@@ -380,7 +379,7 @@ void Init(void* userdata, fuse_conn_info* connection) {
 #if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
   wanted |= FUSE_CAP_HANDLE_KILLPRIV_V2;
 #endif
-  (context->options->udba == Udba::kNone ? unwanted : wanted) |= FUSE_CAP_AUTO_INVAL_DATA;
+  (context->options->udba == Udba::kReval ? wanted : unwanted) |= FUSE_CAP_AUTO_INVAL_DATA;
   if (context->options->writeback) wanted |= FUSE_CAP_WRITEBACK_CACHE;
   connection->want &= ~unwanted;
   connection->want |= connection->capable & wanted;
@@ -438,29 +437,15 @@ const fuse_lowlevel_ops kOps = {
 
 }  // namespace
 
-bool MissingInRoot::Add(const char* name) {
-  constexpr size_t kMost = 4096;
-  MutexLock lock(&mu_);
-  if (names_.size() >= kMost && !names_.contains(name)) return false;
-  names_.insert(name);
-  return true;
-}
-
-std::vector<std::string> MissingInRoot::Take() {
-  MutexLock lock(&mu_);
-  std::vector<std::string> names(names_.begin(), names_.end());
-  names_.clear();
-  return names;
-}
-
-void ForgetInKernel(FuseContext* context) {
-  // With a directory go the names in it (d_invalidate()).
-  std::vector<std::string> names = context->fs->RootNames();
-  for (std::string& name : context->missing.Take()) names.push_back(std::move(name));
-  for (const std::string& name : names) {
-    fuse_lowlevel_notify_inval_entry(context->session, kRootId, name.data(), name.size());
+void ForgetInKernel(fuse_session* session, const std::vector<KernelNote>& notes) {
+  for (const KernelNote& note : notes) {
+    if (note.parent != 0) {
+      fuse_lowlevel_notify_inval_entry(session, note.parent, note.name.data(), note.name.size());
+    } else {
+      // An offset below zero: the attributes alone.
+      fuse_lowlevel_notify_inval_inode(session, note.node, note.contents ? 0 : -1, 0);
+    }
   }
-  fuse_lowlevel_notify_inval_inode(context->session, kRootId, 0, 0);
 }
 
 fuse_session* NewFuseSession(FuseContext* context, fuse_args* args) {

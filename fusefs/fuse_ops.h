@@ -2,31 +2,15 @@
 // fuse_req_t.
 #pragma once
 
-#include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
-#include "common/mutex.h"
 #include "fusefs/libfuse.h"
 #include "fusefs/options.h"
 #include "fusefs/stats.h"
 #include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
-
-// Names that the kernel was told are missing in the root. In other directories they go with the directory when that is
-// forgotten; the root is never forgotten. Thread-safe.
-class MissingInRoot {
- public:
-  // False when there are so many that the kernel must not remember this one.
-  bool Add(const char* name);
-  std::vector<std::string> Take();
-
- private:
-  Mutex mu_;
-  absl::flat_hash_set<std::string> names_ ABSL_GUARDED_BY(mu_);
-};
 
 // What every handler is given; outlives the session.
 struct FuseContext {
@@ -35,12 +19,11 @@ struct FuseContext {
   const Options* options;
   fuse_session* session = nullptr;  // set by NewFuseSession
   bool guards_flags = false;        // the kernel lets only the owner change flags; set by INIT
-  MissingInRoot missing = {};
 };
 
-// The kernel forgets all of the union that is not in use. Not to be called from a handler, nor with a lock that one
-// takes: the kernel may have to wait for our answers first.
-void ForgetInKernel(FuseContext* context);
+// The kernel forgets these, and with a directory the names in it; what is mounted there is detached. Not to be called
+// from a handler, nor with a lock that one takes: the kernel may have to wait for our answers first.
+void ForgetInKernel(fuse_session* session, const std::vector<KernelNote>& notes);
 
 // A libfuse session over `context`; null after libfuse has said why on its log. The caller mounts, runs and destroys
 // it.

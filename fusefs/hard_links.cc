@@ -96,7 +96,10 @@ Errno UnionFs::LinkUpLocked(Dentry* dentry) {
   Inode* dir = dentry->parent;
   WritableBranch& home = *HomeOf(dentry->inode);
   // Where the name would not be seen in that branch it goes on to lead to the object by way of the index.
-  if (dentry->home() == home.id() || !Takes(dir, home.id()) || !WouldShow(dentry, home.id())) return kOk;
+  if (dentry->home() == home.id() || !Takes(dir, home.id()) || !WouldShow(dentry, home.id()) ||
+      !MayHold(home.id(), dentry->name)) {
+    return kOk;
+  }
   ACETATE_RETURN_IF_ERROR(MakeDirInLocked(home, dir));
   ACETATE_RETURN_IF_ERROR(MarkImpureLocked(home, dir));
   LowerLinks& links = *dentry->inode->links;

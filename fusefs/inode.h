@@ -70,8 +70,9 @@ struct Directory {
   absl::flat_hash_map<absl::string_view, std::unique_ptr<Dentry>> entries;
   std::vector<std::pair<uint64_t, Dentry*>> order;  // by cookie; null where an entry went
   uint64_t next_cookie = kFirstCookie;
-  size_t shown = 0;  // entries that are not hidden
-  size_t gone = 0;   // nulls in `order`
+  size_t shown = 0;          // entries that are not hidden
+  size_t gone = 0;           // nulls in `order`
+  std::vector<int> watches;  // of its layers (watching.cc)
 
   static constexpr uint64_t kFirstCookie = 3;  // after "." and ".."
 

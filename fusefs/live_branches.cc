@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <climits>
 #include <nlohmann/json.hpp>
@@ -30,6 +31,12 @@ std::string PathOfFd(int fd) {
 
 absl::Status Refuse(absl::string_view reason) { return absl::FailedPreconditionError(reason); }
 
+// A mount that begins without a writable branch is one that the kernel lets nobody write to.
+bool IsMountedWritable(const Options& options) {
+  return !options.read_only && std::any_of(options.branches.begin(), options.branches.end(),
+                                           [](const BranchSpec& b) { return b.mode == BranchMode::kReadWrite; });
+}
+
 std::string ErrorReply(absl::string_view message) {
   return nlohmann::json({{"error", std::string(message)}})
       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -37,14 +44,15 @@ std::string ErrorReply(absl::string_view message) {
 
 }  // namespace
 
-LiveBranches::LiveBranches(const Options* options, FuseContext* context, OwnerCalls* calls, std::vector<UniqueFd> locks)
-    : options_(options), context_(context), calls_(calls) {
+LiveBranches::LiveBranches(const Options* options, UnionFs* fs, fuse_session* session, OwnerCalls* calls,
+                           std::vector<UniqueFd> locks)
+    : options_(options), fs_(fs), session_(session), calls_(calls) {
   for (size_t i = 0; i < locks.size(); ++i) locks_[static_cast<BranchId>(i)] = std::move(locks[i]);
 }
 
 std::vector<LiveBranches::Listed> LiveBranches::List() const {
   std::vector<Listed> list;
-  for (UnionFs::BranchState& state : context_->fs->Branches()) {
+  for (UnionFs::BranchState& state : fs_->Branches()) {
     std::string path = PathOfFd(state.root_fd);
     list.push_back({std::move(state), std::move(path)});
   }
@@ -78,7 +86,7 @@ absl::StatusOr<UnionFs::NewBranch> LiveBranches::Open(const std::string& path, c
   if (!parsed.ok()) return parsed.status();
   BranchSpec& spec = parsed->front();
   if (spec.mode == BranchMode::kReadWrite) {
-    if (options_->read_only) return Refuse("the union is mounted ro; mount it anew to write to it");
+    if (!IsMountedWritable(*options_)) return Refuse("the union is mounted ro; mount it anew to write to it");
     if (options_->sync == SyncMode::kVolatile) {
       return Refuse("with sync=volatile no branch can become writable; mount the union anew");
     }
@@ -94,10 +102,8 @@ absl::StatusOr<UnionFs::NewBranch> LiveBranches::Open(const std::string& path, c
   absl::StatusOr<OpenedBranch> opened = OpenBranchBeside(spec, held);
   if (!opened.ok()) return opened.status();
   absl::StatusOr<std::unique_ptr<Branch>> branch = MakeBranch(*options_, spec, id, std::move(opened->fd), calls_);
-  if (!branch.ok()) {
-    if (opened->made_work) rmdir(spec.workdir.c_str());
-    return branch.status();
-  }
+  if (opened->made_work) made_work_ = spec.workdir;
+  if (!branch.ok()) return branch.status();
   locks_[id] = std::move(opened->lock_fd);
   return UnionFs::NewBranch{*std::move(branch), std::move(opened->work_fd)};
 }
@@ -107,9 +113,10 @@ absl::Status LiveBranches::WhenForgotten(const Listed& branch, const Try& change
   std::string in_use;
   const auto end = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
-    ForgetInKernel(context_);
-    Errno error = change(&in_use);
-    if (error.ok()) break;
+    std::vector<KernelNote> notes;
+    Errno error = change(&in_use, &notes);
+    ForgetInKernel(session_, notes);
+    if (error.ok()) return absl::OkStatus();
     if (!(error == EBUSY)) return ErrnoToStatus(error, absl::StrCat("branch '", branch.path, "'"));
     if (std::chrono::steady_clock::now() > end) {
       return Refuse(
@@ -117,27 +124,27 @@ absl::Status LiveBranches::WhenForgotten(const Listed& branch, const Try& change
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  ForgetInKernel(context_);
-  return absl::OkStatus();
 }
 
 absl::Status LiveBranches::Add(const nlohmann::json& request) {
-  const BranchId id = context_->fs->FreeBranchId();
+  const BranchId id = fs_->FreeBranchId();
   absl::StatusOr<UnionFs::NewBranch> opened =
       Open(request.at("path").get<std::string>(), request.at("mode").get<std::string>(), id, kNoBranch);
   if (!opened.ok()) return opened.status();
   const auto to = request.at("to").get<int64_t>();
-  Errno added = context_->fs->AddBranch(to < 0 ? SIZE_MAX : static_cast<size_t>(to), *std::move(opened));
-  ForgetInKernel(context_);
+  std::vector<KernelNote> notes;
+  Errno added = fs_->AddBranch(to < 0 ? SIZE_MAX : static_cast<size_t>(to), *std::move(opened), &notes);
+  ForgetInKernel(session_, notes);
   if (added.ok()) return absl::OkStatus();
   locks_.erase(id);
   return ErrnoToStatus(added, "add the branch");
 }
 
 absl::Status LiveBranches::Remove(const Listed& branch) {
-  if (context_->fs->Branches().size() == 1) return Refuse("it is the only branch; unmount the union instead");
-  absl::Status status =
-      WhenForgotten(branch, [&](std::string* in_use) { return context_->fs->RemoveBranch(branch.state.id, in_use); });
+  if (fs_->Branches().size() == 1) return Refuse("it is the only branch; unmount the union instead");
+  absl::Status status = WhenForgotten(branch, [&](std::string* in_use, std::vector<KernelNote>* notes) {
+    return fs_->RemoveBranch(branch.state.id, in_use, notes);
+  });
   if (status.ok()) locks_.erase(branch.state.id);
   return status;
 }
@@ -153,8 +160,9 @@ absl::Status LiveBranches::SetMode(const Listed& branch, const std::string& mode
   absl::StatusOr<UnionFs::NewBranch> opened = Open(branch.path, mode, branch.state.id, branch.state.id);
   absl::Status status = opened.status();
   if (status.ok()) {
-    status = WhenForgotten(
-        branch, [&](std::string* in_use) { return context_->fs->ReplaceBranch(branch.state.id, &*opened, in_use); });
+    status = WhenForgotten(branch, [&](std::string* in_use, std::vector<KernelNote>* notes) {
+      return fs_->ReplaceBranch(branch.state.id, &*opened, in_use, notes);
+    });
   }
   if (!status.ok() && was_writable) locks_[branch.state.id] = std::move(lock);
   if (!status.ok() && !was_writable) locks_.erase(branch.state.id);
@@ -170,20 +178,27 @@ absl::Status LiveBranches::Apply(const std::string& verb, const nlohmann::json& 
   if (verb == "mode") return SetMode(*branch, request.at("mode").get<std::string>());
   if (verb != "move") return absl::InvalidArgumentError(absl::StrCat("unknown verb ", verb));
   const auto to = request.at("to").get<int64_t>();
-  ForgetInKernel(context_);
-  context_->fs->MoveBranch(branch->state.id, to < 0 ? SIZE_MAX : static_cast<size_t>(to));
-  ForgetInKernel(context_);
+  std::vector<KernelNote> notes;
+  fs_->MoveBranch(branch->state.id, to < 0 ? SIZE_MAX : static_cast<size_t>(to), &notes);
+  ForgetInKernel(session_, notes);
   return absl::OkStatus();
 }
 
 std::string LiveBranches::Change(const nlohmann::json& request) {
   absl::Status status;
+  made_work_.clear();
   try {
     status = Apply(request.at("branch").get<std::string>(), request);
   } catch (const nlohmann::json::exception& error) {
     status = absl::InvalidArgumentError(absl::StrCat("the request is not understood: ", error.what()));
   }
-  if (!status.ok()) return ErrorReply(status.message());
+  if (!status.ok()) {
+    if (!made_work_.empty()) {
+      rmdir(absl::StrCat(made_work_, "/work").c_str());
+      rmdir(made_work_.c_str());
+    }
+    return ErrorReply(status.message());
+  }
   nlohmann::json list = nlohmann::json::array();
   for (const Listed& branch : List()) {
     list.push_back({{"position", list.size()}, {"path", branch.path}, {"mode", FormatMode(branch.state.spec)}});
@@ -194,7 +209,7 @@ std::string LiveBranches::Change(const nlohmann::json& request) {
 std::string LiveBranches::Whence(const nlohmann::json& request) {
   const nlohmann::json& path = request["whence"];
   if (!path.is_string()) return ErrorReply("the request is not understood");
-  ErrnoOr<std::vector<UnionFs::Finding>> findings = context_->fs->Whence(path.get<std::string>());
+  ErrnoOr<std::vector<UnionFs::Finding>> findings = fs_->Whence(path.get<std::string>());
   if (!findings.ok()) {
     return ErrorReply(ErrnoToStatus(findings.error(), absl::StrCat("'", path.get<std::string>(), "'")).message());
   }

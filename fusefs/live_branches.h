@@ -1,7 +1,7 @@
 // The branches of a mount in use, changed at the mounting user's wish. On the control socket's thread alone.
 //
-// Around each change the kernel is told to forget what it knows of the union, so that what is merely cached is not in
-// use, and nothing old is shown afterwards.
+// After each change the kernel is told to forget what is not so any more; before a branch goes, all that would go with
+// it, so that what it knows then is really in use.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -22,7 +22,8 @@ namespace acetate::fusefs {
 class LiveBranches {
  public:
   // All outlive this. `locks`: of the branches that the mount began with, by id.
-  LiveBranches(const Options* options, FuseContext* context, OwnerCalls* calls, std::vector<UniqueFd> locks);
+  LiveBranches(const Options* options, UnionFs* fs, fuse_session* session, OwnerCalls* calls,
+               std::vector<UniqueFd> locks);
 
   // {"branch": "list"}; "add" with path, mode, to; "remove", "move" with to, "mode" with mode, each with path or
   // position. The reply lists the branches: {"branches": [{"position", "path", "mode"}...]}, or is {"error": ...}.
@@ -46,14 +47,16 @@ class LiveBranches {
   // Opens a directory as a branch with that mode, beside all branches but `except`.
   absl::StatusOr<UnionFs::NewBranch> Open(const std::string& path, const std::string& mode, BranchId id,
                                           BranchId except);
-  // Runs `change(&in_use)`, again while it is EBUSY for no more than what the kernel is about to forget.
+  // Runs `change(&in_use, &notes)`, again while it is EBUSY for no more than what the kernel is about to forget.
   template <typename Try>
   absl::Status WhenForgotten(const Listed& branch, const Try& change);
 
   const Options* const options_;
-  FuseContext* const context_;
+  UnionFs* const fs_;
+  fuse_session* const session_;
   OwnerCalls* const calls_;
   absl::flat_hash_map<BranchId, UniqueFd> locks_;
+  std::string made_work_;  // by the change under way: a work directory
 };
 
 }  // namespace acetate::fusefs

@@ -20,7 +20,7 @@ UnionFs::Places UnionFs::PlacesForMoveLocked(const Inode* inode, uint64_t bytes)
   for (BranchId id : branches_.writables()) {
     if (id == inode->home || branches_.member(id).device == branches_.member(inode->home).device) continue;
     if (dentry != nullptr) {
-      if (!Takes(dentry->parent, id)) continue;
+      if (!Takes(dentry->parent, id) || !MayHold(id, dentry->name)) continue;
       // Below its branch it is seen when nothing lies or hides between.
       const bool above = branches_.Above(id, inode->home);
       const bool hidden = dentry->below || (dentry->end != kNoBranch && !branches_.Above(id, dentry->end));

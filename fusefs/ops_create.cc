@@ -34,12 +34,13 @@ ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool
   if (dentry != nullptr && !dentry->hidden()) return Errno(EEXIST);
   ACETATE_RETURN_IF_ERROR(MayAddToLocked(dir));
   ++created_;
+  const Places places = PlacesForNewLocked(dir, name);
+  if (places.empty() && IsDotWhName(name) && !branches_.writables().empty()) return Errno(EPERM);  // a whiteout's name
   BranchId place = kNoBranch;
-  ACETATE_RETURN_IF_ERROR(
-      InFirstWithRoom(PlacesForNewLocked(dir, dentry), [&](WritableBranch& branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-        place = branch.id();
-        return CreateInLocked(branch, dir, name, is_dir, heir, make);
-      }));
+  ACETATE_RETURN_IF_ERROR(InFirstWithRoom(places, [&](WritableBranch& branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    place = branch.id();
+    return CreateInLocked(branch, dir, name, is_dir, heir, make);
+  }));
   TouchTopLocked(dir, place);
   return CreatedLocked(dir, name, place);
 }
@@ -64,7 +65,6 @@ Dentry* UnionFs::CreatedLocked(Inode* dir, const std::string& name, BranchId pla
 template <typename Make>
 Errno UnionFs::CreateInLocked(WritableBranch& branch, Inode* dir, const std::string& name, bool is_dir,
                               const Caller* heir, const Make& make) {
-  if (branch.whiteouts->beside() && IsDotWhName(name)) return Errno(EPERM);  // it would be a whiteout
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFdIn(branch, dir));
   const Dentry* dentry = Find(dir, name);
   const std::string acl = heir != nullptr ? DefaultAcl(*branch.branch, fd->get()) : "";
@@ -208,6 +208,7 @@ ErrnoOr<Entry> UnionFs::Link(NodeId node, NodeId new_parent, const std::string& 
   Dentry* dentry = Find(dir, new_name);
   if (dentry != nullptr && !dentry->hidden()) return Errno(EEXIST);
   ACETATE_RETURN_IF_ERROR(MayAddToLocked(dir));
+  if (!MayHold(home.id(), new_name)) return Errno(EPERM);
   // A link cannot leave its filesystem: callers copy then.
   if (!Takes(dir, home.id()) || !WouldShow(dentry, home.id())) return Errno(EXDEV);
   auto make = [&](const Branch& branch, int dirfd, const char* made, mode_t)
@@ -248,7 +249,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
     return kOk;
   };
   ++created_;
-  ACETATE_RETURN_IF_ERROR(InFirstWithRoom(PlacesForNewLocked(dir, nullptr), make));
+  ACETATE_RETURN_IF_ERROR(InFirstWithRoom(PlacesForNewLocked(dir, ""), make));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, branches_.branch(place).Stat(fd.get(), ""));
   auto inode = std::make_unique<Inode>();
   inode->type = S_IFREG;

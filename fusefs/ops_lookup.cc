@@ -11,7 +11,8 @@ namespace acetate::fusefs {
 ErrnoOr<Entry> UnionFs::Lookup(NodeId parent, const std::string& name) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
-  if (options_.udba == Udba::kReval && name.size() <= NAME_MAX) ACETATE_RETURN_IF_ERROR(ReexamineLocked(dir, name));
+  if (options_.udba == Udba::kReval && name.size() <= NAME_MAX)
+    ACETATE_RETURN_IF_ERROR(ReexamineLocked(dir, name, nullptr));
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, FindShown(dir, name));
   return EntryLocked(dentry);
 }
@@ -31,7 +32,7 @@ Errno UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus, DirSink* sink) {
   Directory& dir = *inode->dir;
   if (dir.removed) return kOk;
   const bool again = options_.udba == Udba::kReval && offset == 0 && dir.listed;
-  ACETATE_RETURN_IF_ERROR(again ? RelistLocked(inode) : ListLocked(inode));
+  ACETATE_RETURN_IF_ERROR(again ? RelistLocked(inode, nullptr) : ListLocked(inode));
 
   const Inode* parent = inode->names.empty() ? inode : inode->names.front()->parent;
   if (offset < 1) {

@@ -79,7 +79,7 @@ Errno UnionFs::ReplaceByWhiteoutLocked(WritableBranch& branch, int dirfd, const 
 
 ErrnoOr<BranchId> UnionFs::HideLowerLocked(const Dentry& dentry) {
   BranchId place = kNoBranch;
-  ACETATE_RETURN_IF_ERROR(InFirstWithRoom(PlacesAboveLocked(dentry.parent, dentry.home()),
+  ACETATE_RETURN_IF_ERROR(InFirstWithRoom(PlacesAboveLocked(dentry.parent, dentry.name, dentry.home()),
                                           [&](WritableBranch& branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
                                             place = branch.id();
                                             ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFdIn(branch, dentry.parent));
@@ -106,7 +106,7 @@ Errno UnionFs::Unlink(NodeId parent, const std::string& name) {
     if (dentry == nullptr || dentry->inode != inode) return Errno(ENOENT);
   }
   WritableBranch* home = branches_.writable(dentry->home());
-  if (home == nullptr && PlacesAboveLocked(dir, dentry->home()).empty()) return Errno(EROFS);
+  if (home == nullptr && PlacesAboveLocked(dir, name, dentry->home()).empty()) return Errno(EROFS);
   ACETATE_ASSIGN_OR_RETURN(bool last, IsLastNameLocked(dentry->inode));
   if (last) ACETATE_RETURN_IF_ERROR(KeepOrphanLocked(dentry));
   BranchId changed = dentry->home();

@@ -29,16 +29,22 @@ RenameSide UnionFs::SideOf(const Dentry* dentry, BranchId branch) const {
   return side;
 }
 
-ErrnoOr<WritableBranch*> UnionFs::PlaceForRename(const Dentry* source, const Inode* new_dir, const Dentry* target,
-                                                 bool exchange) const {
+ErrnoOr<WritableBranch*> UnionFs::PlaceForRename(const Dentry* source, const Inode* new_dir,
+                                                 const std::string& new_name, bool exchange) const {
+  const Dentry* target = Find(new_dir, new_name);
   WritableBranch* place = nullptr;
-  bool writable = false;
+  bool writable = false, forbidden = false;
   // The lowest that will do is the nearest to the source, or its own.
   for (BranchId id : branches_.writables()) {
     if (!WouldShow(source, id)) continue;
     writable = true;
+    if (!MayHold(id, new_name) || !MayHold(id, source->name)) {
+      forbidden = true;  // it would be a whiteout
+      continue;
+    }
     if (Takes(source->parent, id) && Takes(new_dir, id) && WouldShow(target, id)) place = branches_.writable(id);
   }
+  if (place == nullptr && forbidden) return Errno(EPERM);
   if (place == nullptr) return Errno(writable ? EXDEV : EROFS);
   // Other names of a file that would move between writable branches would stay behind.
   auto stays = [&](const Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -142,7 +148,7 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
       ACETATE_ASSIGN_OR_RETURN(target_inode, Bind(target, &st));
     }
     // What is wrong whatever the branch is said before what is wrong with that.
-    ErrnoOr<WritableBranch*> place = PlaceForRename(source, new_dir, target, (flags & RENAME_EXCHANGE) != 0);
+    ErrnoOr<WritableBranch*> place = PlaceForRename(source, new_dir, new_name, (flags & RENAME_EXCHANGE) != 0);
     const BranchId id = place.ok() ? (*place)->id() : kNoBranch;
     const bool beside = place.ok() && (*place)->whiteouts->beside();
     RenameSide target_side = SideOf(target, id);
@@ -153,7 +159,6 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
     ACETATE_RETURN_IF_ERROR(MayRenameLocked(source, new_dir, target));
     if (!place.ok()) return place.error();
     WritableBranch& branch = **place;
-    if (beside && IsDotWhName(new_name)) return Errno(EPERM);  // it would be a whiteout
     if (plan.check_target_empty) ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(target_inode));
     // Copying contents gives up the lock: afterwards all is looked at anew.
     if (plan.copy_up_source) {

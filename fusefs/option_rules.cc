@@ -144,7 +144,8 @@ absl::Status SetCopyUpPolicy(Draft& draft, absl::string_view name, absl::string_
 }
 
 absl::Status SetUdba(Draft& draft, absl::string_view name, absl::string_view value) {
-  return SetWord<Udba>(name, value, {{"none", Udba::kNone}, {"reval", Udba::kReval}}, &draft.line.options.udba);
+  return SetWord<Udba>(name, value, {{"none", Udba::kNone}, {"reval", Udba::kReval}, {"notify", Udba::kNotify}},
+                       &draft.line.options.udba);
 }
 
 absl::Status SetXattrNamespace(Draft& draft, absl::string_view name, absl::string_view value) {
@@ -320,7 +321,7 @@ constexpr Rule kRules[] = {
     {"threaded", Rule::kValue, IgnoreBool},
     {"default_permissions", Rule::kNoValue, Ignore},
     {"nonempty", Rule::kNoValue, Ignore},
-    // Without effect: what they would turn on is not written yet.
+    // Without effect: access lists count where the branches have them.
     {"noacl", Rule::kNoValue, Ignore},
     // The FUSE connection.
     {"timeout", Rule::kValue, SetTimeout},

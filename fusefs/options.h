@@ -43,8 +43,8 @@ enum class CreatePolicy { kFirst, kParent, kMostFreeSpace, kRoundRobin, kParentM
 enum class CopyUpPolicy { kTopDownParent, kBottomUpParent, kBottomUp };
 
 // What is done about changes that others make in the branches (AUFS's "user's direct branch access"): nothing, as
-// overlayfs; every name is looked at anew whenever it is looked up.
-enum class Udba { kNone, kReval };
+// overlayfs; every name is looked at anew whenever it is looked up; or they are noticed when they happen.
+enum class Udba { kNone, kReval, kNotify };
 
 struct BranchSpec {
   std::string path;  // as typed

@@ -192,7 +192,7 @@ TEST(OptionsTest, ChangesByOthers) {
   EXPECT_EQ(ParseOption("udba=reval").udba, Udba::kReval);
   EXPECT_EQ(ParseOption("udba=reval").timeout, 0);
   EXPECT_EQ(ParseOption("timeout=5,udba=reval").timeout, 5);
-  EXPECT_THAT(OptionError("udba=maybe"), HasSubstr("udba=maybe: must be none or reval"));
+  EXPECT_THAT(OptionError("udba=maybe"), HasSubstr("udba=maybe: must be none, reval or notify"));
   EXPECT_TRUE(ParseOption("shwh").show_whiteouts);
   EXPECT_THAT(Error({"--branches=/a=rw", "--show_whiteouts", "/m"}), HasSubstr("cannot be changed"));
 }

@@ -18,10 +18,14 @@ uint64_t FreeBytes(const Branch& branch) {
 bool UnionFs::Takes(const Inode* dir, BranchId branch) const {
   // The root is in all of them.
   for (; dir->dir->In(branch) == nullptr; dir = dir->names.front()->parent) {
-    if (dir->dir->removed) return false;
+    if (dir->dir->removed || !MayHold(branch, dir->names.front()->name)) return false;
     if (dir->dir->floor != kNoBranch && !branches_.Above(branch, dir->dir->floor)) return false;
   }
   return !dir->dir->removed;
+}
+
+bool UnionFs::MayHold(BranchId branch, absl::string_view name) const {
+  return !branches_.writable(branch)->whiteouts->beside() || !IsDotWhName(name);
 }
 
 bool UnionFs::WouldShow(const Dentry* dentry, BranchId branch) const {
@@ -30,23 +34,25 @@ bool UnionFs::WouldShow(const Dentry* dentry, BranchId branch) const {
   return dentry->end == branch || branches_.Above(branch, dentry->end);
 }
 
-UnionFs::Places UnionFs::PlacesForNewLocked(Inode* dir, const Dentry* dentry) {
+UnionFs::Places UnionFs::PlacesForNewLocked(Inode* dir, const std::string& name) {
+  const Dentry* dentry = Find(dir, name);
   const bool ask = branches_.writables().size() > 1 && WantsFreeBytes(options_.create_policy);
   const BranchId top = dir->dir->top()->branch->id();
   std::vector<Candidate> candidates;
   size_t nearest = 0;
   for (BranchId id : branches_.writables()) {
-    if (!Takes(dir, id) || !WouldShow(dentry, id)) continue;
+    if (!Takes(dir, id) || !WouldShow(dentry, id) || !MayHold(id, name)) continue;
     if (branches_.Above(id, top)) ++nearest;
     candidates.push_back({id, dir->dir->In(id) != nullptr, ask ? FreeBytes(branches_.branch(id)) : 0});
   }
   return OrderForCreate(options_.create_policy, candidates, nearest, created_);
 }
 
-UnionFs::Places UnionFs::PlacesAboveLocked(const Inode* dir, BranchId source) {
+UnionFs::Places UnionFs::PlacesAboveLocked(const Inode* dir, const std::string& name, BranchId source) {
   std::vector<Candidate> candidates;
   for (BranchId id : branches_.writables()) {
-    if (branches_.Above(id, source) && Takes(dir, id)) candidates.push_back({id, dir->dir->In(id) != nullptr});
+    if (branches_.Above(id, source) && Takes(dir, id) && MayHold(id, name))
+      candidates.push_back({id, dir->dir->In(id) != nullptr});
   }
   return OrderForCopyUp(options_.copy_up_policy, candidates);
 }
@@ -54,7 +60,8 @@ UnionFs::Places UnionFs::PlacesAboveLocked(const Inode* dir, BranchId source) {
 UnionFs::Places UnionFs::PlacesForCopyLocked(const Inode* inode) {
   // What has no name any more is seen wherever it is.
   if (inode->names.empty()) return branches_.writables();
-  return PlacesAboveLocked(inode->names.front()->parent,
+  const Dentry* dentry = inode->names.front();
+  return PlacesAboveLocked(dentry->parent, dentry->name,
                            inode->is_dir() ? inode->dir->top()->branch->id() : inode->home);
 }
 

@@ -28,13 +28,6 @@ std::vector<UnionFs::BranchState> UnionFs::Branches() {
   return states;
 }
 
-std::vector<std::string> UnionFs::RootNames() {
-  MutexLock lock(&mu_);
-  std::vector<std::string> names;
-  for (const auto& [name, dentry] : root_->dir->entries) names.emplace_back(name);
-  return names;
-}
-
 BranchId UnionFs::FreeBranchId() {
   MutexLock lock(&mu_);
   return branches_.FreeId();
@@ -49,22 +42,24 @@ std::string UnionFs::PathOf(const Inode* inode) const {
   return path.empty() ? "/" : path;
 }
 
-std::string UnionFs::InUseLocked(BranchId branch, bool dirs) {
-  auto is_lost = [&](const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (inode->is_dir()) {
-      const Directory& dir = *inode->dir;
-      return dirs && inode != root_.get() && !dir.merged() && dir.top()->branch->id() == branch;
-    }
-    if (inode->home == branch) return true;
-    if (inode->orphan_dir != nullptr && inode->orphan_dir->branch->id() == branch) return true;
-    return inode->lower_data != nullptr && inode->lower_data->dir->branch->id() == branch;
-  };
+bool UnionFs::IsLostLocked(const Inode* inode, BranchId branch, bool dirs) const {
+  if (inode->is_dir()) {
+    const Directory& dir = *inode->dir;
+    return dirs && inode != root_.get() && !dir.merged() && dir.top()->branch->id() == branch;
+  }
+  if (inode->home == branch) return true;
+  if (inode->orphan_dir != nullptr && inode->orphan_dir->branch->id() == branch) return true;
+  return inode->lower_data != nullptr && inode->lower_data->dir->branch->id() == branch;
+}
+
+std::string UnionFs::InUseLocked(BranchId branch, bool dirs, std::vector<KernelNote>* notes) {
   // The longest path: a directory is known as long as something in it is in use.
   std::string in_use;
   auto look_at = [&](const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    if (!is_lost(inode)) return;
+    if (!IsLostLocked(inode, branch, dirs)) return;
     std::string path = PathOf(inode);
     if (path.size() > in_use.size()) in_use = std::move(path);
+    for (const Dentry* dentry : inode->names) notes->push_back({IdOf(dentry->parent), dentry->name, 0, false});
   };
   for (const Inode* orphan : orphans_) look_at(orphan);
   std::vector<const Inode*> known = {root_.get()};
@@ -75,32 +70,34 @@ std::string UnionFs::InUseLocked(BranchId branch, bool dirs) {
       if (dentry->inode != nullptr && dentry->inode->names.front() == dentry.get()) known.push_back(dentry->inode);
     }
   }
+  std::reverse(notes->begin(), notes->end());
   return in_use;
 }
 
-Errno UnionFs::AddBranch(size_t position, NewBranch added) {
+Errno UnionFs::AddBranch(size_t position, NewBranch added, std::vector<KernelNote>* notes) {
   MutexLock lock(&mu_);
   ACETATE_ASSIGN_OR_RETURN(BranchSet::Member member, MakeMember(std::move(added)));
   ACETATE_RETURN_IF_ERROR(branches_.Insert(std::min(position, branches_.order().size()), std::move(member)));
-  RestackLocked();
+  RestackLocked(notes);
   return kOk;
 }
 
-Errno UnionFs::RemoveBranch(BranchId branch, std::string* in_use) {
+Errno UnionFs::RemoveBranch(BranchId branch, std::string* in_use, std::vector<KernelNote>* notes) {
   MutexLock lock(&mu_);
   if (branches_.order().size() == 1) return Errno(EINVAL);
-  *in_use = InUseLocked(branch, /*dirs=*/true);
+  *in_use = InUseLocked(branch, /*dirs=*/true, notes);
   if (!in_use->empty()) return Errno(EBUSY);
   BranchSet::Member member = branches_.Take(branch);
   if (member.writable != nullptr) member.writable->work->Sweep();
   retired_.push_back(std::move(member.branch));
-  RestackLocked();
+  RestackLocked(notes);
   return kOk;
 }
 
-Errno UnionFs::ReplaceBranch(BranchId branch, NewBranch* replacement, std::string* in_use) {
+Errno UnionFs::ReplaceBranch(BranchId branch, NewBranch* replacement, std::string* in_use,
+                             std::vector<KernelNote>* notes) {
   MutexLock lock(&mu_);
-  *in_use = InUseLocked(branch, /*dirs=*/false);
+  *in_use = InUseLocked(branch, /*dirs=*/false, notes);
   if (!in_use->empty()) return Errno(EBUSY);
   const size_t position = branches_.position(branch);
   ACETATE_ASSIGN_OR_RETURN(BranchSet::Member member, MakeMember(std::move(*replacement)));
@@ -110,14 +107,14 @@ Errno UnionFs::ReplaceBranch(BranchId branch, NewBranch* replacement, std::strin
     return error;
   }
   retired_.push_back(std::move(old.branch));
-  RestackLocked();
+  RestackLocked(notes);
   return kOk;
 }
 
-void UnionFs::MoveBranch(BranchId branch, size_t position) {
+void UnionFs::MoveBranch(BranchId branch, size_t position, std::vector<KernelNote>* notes) {
   MutexLock lock(&mu_);
   branches_.Move(branch, std::min(position, branches_.order().size() - 1));
-  RestackLocked();
+  RestackLocked(notes);
 }
 
 }  // namespace acetate::fusefs

@@ -3,6 +3,8 @@
 // The kernel's overlayfs has none of this: there, layers change by the overlay alone, and do not come and go.
 #include <dirent.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "fusefs/complain.h"
 #include "fusefs/union_fs.h"
@@ -112,58 +114,55 @@ bool UnionFs::ReconcileLocked(Inode* dir, MergedEntry entry) {
   return true;
 }
 
-Errno UnionFs::RelistLocked(Inode* dir) {
+Errno UnionFs::RelistLocked(Inode* dir, std::vector<KernelNote>* notes) {
+  WatchLocked(dir);
   ACETATE_ASSIGN_OR_RETURN(std::vector<MergedEntry> merged, ReadListingLocked(*dir->dir));
-  absl::flat_hash_set<std::string> gone;
-  for (const auto& [name, dentry] : dir->dir->entries) gone.insert(std::string(name));
-  for (MergedEntry& entry : merged) {
-    gone.erase(entry.name);
-    ReconcileLocked(dir, std::move(entry));
+  // Names that no layer has any more, too.
+  absl::flat_hash_set<std::string> found;
+  for (const MergedEntry& entry : merged) found.insert(entry.name);
+  for (const auto& [name, dentry] : dir->dir->entries) {
+    if (!found.contains(name)) merged.push_back({std::string(name)});
   }
-  for (const std::string& name : gone) ReconcileLocked(dir, MergedEntry{name});
+  bool changed = false;
+  for (MergedEntry& entry : merged) {
+    std::string name = entry.name;
+    if (!ReconcileLocked(dir, std::move(entry))) continue;
+    changed = true;
+    if (notes != nullptr) notes->push_back({IdOf(dir), std::move(name), 0, false});
+  }
+  if (changed && notes != nullptr) notes->push_back({0, "", IdOf(dir), true});
   return kOk;
 }
 
-void UnionFs::RestackDirLocked(Dentry* dentry) {
+bool UnionFs::RestackDirLocked(Dentry* dentry) {
   Directory& dir = *dentry->inode->dir;
   ErrnoOr<LayerStack> stack = StackOf(*dentry);
   if (!stack.ok() || stack->layers.empty()) {
     Complain(absl::StrCat("directory ", dentry->name, " cannot be put together anew; it stays as it was"));
-    return;
+    return false;
   }
+  const auto same_branch = [](const LayerDirRef& a, const LayerDirRef& b) { return a->branch == b->branch; };
+  const bool same =
+      std::equal(dir.layers.begin(), dir.layers.end(), stack->layers.begin(), stack->layers.end(), same_branch);
   dir.layers = std::move(stack->layers);
   dir.floor = stack->floor;
+  return !same;
 }
 
-Errno UnionFs::ReexamineLocked(Inode* dir, const std::string& name) {
-  ACETATE_ASSIGN_OR_RETURN(MergedEntry entry, ReadNameLocked(*dir->dir, name));
-  ++dir->children;  // held: what it loses may be all that it is known for
-  ReconcileLocked(dir, std::move(entry));
-  Dentry* dentry = Find(dir, name);
-  if (dentry != nullptr && dentry->inode != nullptr && dentry->inode->is_dir()) {
-    RestackDirLocked(dentry);
-    if (dentry->inode->dir->listed) RelistLocked(dentry->inode).IgnoreError();
-  }
-  --dir->children;
-  return kOk;
-}
-
-void UnionFs::RestackLocked() {
-  Directory& root = *root_->dir;
-  root.layers.clear();
-  for (BranchId id : branches_.order()) root.layers.push_back(RootLayer(id));
+void UnionFs::RestackBelowLocked(Inode* top, std::vector<KernelNote>* notes) {
   // Each is held as long as it is in the list.
-  std::vector<Inode*> dirs = {root_.get()};
-  ++root_->children;
+  std::vector<Inode*> dirs = {top};
+  ++top->children;
   for (size_t i = 0; i < dirs.size(); ++i) {
     Inode* dir = dirs[i];
     if (!dir->dir->listed) continue;
-    if (!RelistLocked(dir).ok()) Complain("a directory could not be read anew; it is shown as it was");
+    if (!RelistLocked(dir, notes).ok()) Complain("a directory could not be read anew; it is shown as it was");
     for (const auto& [name, dentry] : dir->dir->entries) {
       Inode* inode = dentry->inode;
       if (inode == nullptr) continue;
       if (inode->is_dir()) {
-        RestackDirLocked(dentry.get());
+        // Its attributes may be those of another layer.
+        if (RestackDirLocked(dentry.get()) && notes != nullptr) notes->push_back({0, "", IdOf(inode), true});
         ++inode->children;
         dirs.push_back(inode);
       } else if (inode->lower_data == nullptr || !inode->lower_data->partial) {
@@ -178,6 +177,31 @@ void UnionFs::RestackLocked() {
     --dir->children;
     FreeIfUnused(dir);
   }
+}
+
+Errno UnionFs::ReexamineLocked(Inode* dir, const std::string& name, std::vector<KernelNote>* notes) {
+  ACETATE_ASSIGN_OR_RETURN(MergedEntry entry, ReadNameLocked(*dir->dir, name));
+  ++dir->children;  // held: what it loses may be all that it is known for
+  bool changed = ReconcileLocked(dir, std::move(entry));
+  Dentry* dentry = Find(dir, name);
+  if (dentry != nullptr && dentry->inode != nullptr && dentry->inode->is_dir() && RestackDirLocked(dentry)) {
+    changed = true;
+    // With reval, what is in it is looked at when it is looked up.
+    if (options_.udba == Udba::kNotify) RestackBelowLocked(dentry->inode, notes);
+  }
+  --dir->children;
+  if (changed && notes != nullptr) {
+    notes->push_back({IdOf(dir), name, 0, false});
+    notes->push_back({0, "", IdOf(dir), true});
+  }
+  return kOk;
+}
+
+void UnionFs::RestackLocked(std::vector<KernelNote>* notes) {
+  Directory& root = *root_->dir;
+  root.layers.clear();
+  for (BranchId id : branches_.order()) root.layers.push_back(RootLayer(id));
+  RestackBelowLocked(root_.get(), notes);
 }
 
 }  // namespace acetate::fusefs

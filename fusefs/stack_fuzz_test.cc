@@ -40,6 +40,7 @@ class Fuzz {
     options.metacopy = Chance(2);
     options.create_policy = static_cast<CreatePolicy>(Below(5));
     options.copy_up_policy = static_cast<CopyUpPolicy>(Below(3));
+    if (Chance(5)) options.udba = Udba::kReval;
     options.lazy_copy_up_min = Chance(3) ? -1 : 100 << 10;
     Populate();
     for (size_t i = 0; i < modes_.size(); ++i) {

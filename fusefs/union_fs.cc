@@ -39,6 +39,7 @@ UnionFs::UnionFs(const Options& options, const Identity& identity, Stats* stats)
       root_(std::make_unique<Inode>()) {}
 
 UnionFs::~UnionFs() {
+  EndWatching();
   EndBackground();
   // What the kernel never forgot hangs below the root, or is an orphan.
   MutexLock lock(&mu_);
@@ -161,6 +162,7 @@ ErrnoOr<std::vector<MergedEntry>> UnionFs::ReadListingLocked(const Directory& di
 Errno UnionFs::ListLocked(Inode* inode) {
   Directory& dir = *inode->dir;
   if (dir.listed) return kOk;
+  WatchLocked(inode);
   ACETATE_ASSIGN_OR_RETURN(std::vector<MergedEntry> merged, ReadListingLocked(dir));
   dir.entries.reserve(merged.size());
   dir.order.reserve(merged.size());
@@ -310,6 +312,7 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
 void UnionFs::FreeIfUnused(Inode* inode) {
   while (inode != root_.get() && inode->lookups == 0 && inode->children == 0 && !inode->copying && !inode->queued) {
     LeaveLinksLocked(inode);
+    if (inode->is_dir()) UnwatchLocked(inode);
     orphans_.erase(inode);
     ReleaseOrphanLocked(inode);
     // Its directories may go with it. Each is held as long as it is in the list: freeing one may reach another.

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -26,6 +27,7 @@
 #include "common/mutex.h"
 #include "fusefs/branch.h"
 #include "fusefs/branch_set.h"
+#include "fusefs/dir_watch.h"
 #include "fusefs/identity.h"
 #include "fusefs/inode.h"
 #include "fusefs/options.h"
@@ -100,8 +102,8 @@ class UnionFs {
   ErrnoOr<off_t> LSeek(NodeId node, off_t offset, int whence);
   ErrnoOr<size_t> CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size, unsigned flags);
 
-  // rearrange.cc: the branches of a union in use. Positions count from the top. What the kernel knows of the union is
-  // to be told anew by the caller.
+  // rearrange.cc: the branches of a union in use. Positions count from the top. `notes` are for the caller to pass on
+  // to the kernel.
   struct BranchState {
     BranchId id = kNoBranch;
     BranchSpec spec;
@@ -111,14 +113,19 @@ class UnionFs {
   std::vector<BranchState> Branches();
   // An id for a branch that is to be added.
   BranchId FreeBranchId();
-  Errno AddBranch(size_t position, NewBranch added);
-  // These are EBUSY, and `in_use` is the path, when a file that is in use would be lost. EINVAL for the only branch.
-  Errno RemoveBranch(BranchId branch, std::string* in_use);
+  Errno AddBranch(size_t position, NewBranch added, std::vector<KernelNote>* notes);
+  // These are EBUSY, and `in_use` is the path, when a file that the kernel knows would be lost. `notes` are then what
+  // it is to forget: what it knows afterwards is really in use. EINVAL for the only branch.
+  Errno RemoveBranch(BranchId branch, std::string* in_use, std::vector<KernelNote>* notes);
   // Puts another one with the same id and directory in its place: with another mode.
   // `replacement` is taken when it succeeds.
-  Errno ReplaceBranch(BranchId branch, NewBranch* replacement, std::string* in_use);
-  void MoveBranch(BranchId branch, size_t position);
-  std::vector<std::string> RootNames();
+  Errno ReplaceBranch(BranchId branch, NewBranch* replacement, std::string* in_use, std::vector<KernelNote>* notes);
+  void MoveBranch(BranchId branch, size_t position, std::vector<KernelNote>* notes);
+
+  // watching.cc: of udba=notify. Called once, before the first request; `tell` is called on a thread of its own,
+  // without the union's lock.
+  using TellKernel = std::function<void(const std::vector<KernelNote>&)>;
+  Errno StartWatching(TellKernel tell);
 
   // whence.cc
   // What a layer holds at a path of the union, or for it.
@@ -281,12 +288,15 @@ class UnionFs {
   using Places = std::vector<BranchId>;
   // Whether the directory is in the branch, or can be made there and would be seen.
   bool Takes(const Inode* dir, BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether an object can be called so in the branch: where whiteouts are names, they are no names of objects.
+  bool MayHold(BranchId branch, absl::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether an object that is put into the branch under that name would be what the union shows.
   bool WouldShow(const Dentry* dentry, BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // For an object that is to get a name that shows nothing yet; `dentry` may be null.
-  Places PlacesForNewLocked(Inode* dir, const Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // For a copy of an object of `source`, or a whiteout over it, in `dir`.
-  Places PlacesAboveLocked(const Inode* dir, BranchId source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // For an object that is to get a name that shows nothing yet, or none ("").
+  Places PlacesForNewLocked(Inode* dir, const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // For a copy of an object of `source`, or a whiteout over it, called `name` in `dir`.
+  Places PlacesAboveLocked(const Inode* dir, const std::string& name, BranchId source)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Places PlacesForCopyLocked(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Runs `attempt(WritableBranch&)` in one after the other until one is not full. EROFS without any.
   template <typename Attempt>
@@ -399,7 +409,7 @@ class UnionFs {
   // What PlanRename is to know of a name when the rename is done in that branch.
   RenameSide SideOf(const Dentry* dentry, BranchId branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The branch in which both names can change at once. EXDEV without one.
-  ErrnoOr<WritableBranch*> PlaceForRename(const Dentry* source, const Inode* new_dir, const Dentry* target,
+  ErrnoOr<WritableBranch*> PlaceForRename(const Dentry* source, const Inode* new_dir, const std::string& new_name,
                                           bool exchange) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Copies the object to the branch, if it is not there.
   Errno BringToLocked(WritableBranch& branch, Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -432,23 +442,36 @@ class UnionFs {
   void LoseNameLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes a name of a listed directory what the layers say. Whether another object is shown than before.
   bool ReconcileLocked(Inode* dir, MergedEntry entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // All names of it.
-  Errno RelistLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Finds the layers of a known directory anew.
-  void RestackDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All names of it. To `notes`, which may be null, goes here and below what the kernel knows otherwise.
+  Errno RelistLocked(Inode* dir, std::vector<KernelNote>* notes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Finds the layers of a known directory anew. Whether they are in other branches than before.
+  bool RestackDirLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // All that is known in a directory whose layers are found.
+  void RestackBelowLocked(Inode* top, std::vector<KernelNote>* notes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // A name, with what it leads to.
-  Errno ReexamineLocked(Inode* dir, const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno ReexamineLocked(Inode* dir, const std::string& name, std::vector<KernelNote>* notes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // All that is known, after a change of the branches.
-  void RestackLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RestackLocked(std::vector<KernelNote>* notes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- watching.cc
+  void EndWatching();
+  void Watch(const TellKernel& tell);
+  // A directory's layers, before they are read.
+  void WatchLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void UnwatchLocked(Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NoticeLocked(const DirWatch::Event& event, std::vector<KernelNote>* notes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- whence.cc
   ErrnoOr<std::vector<Finding>> FindingsLocked(const Directory& parent, const std::string& name, const Dentry* shown)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- rearrange.cc
-  // A path of the union that would be lost with a branch; empty when nothing is in use there. `dirs`: directories
-  // count, too.
-  std::string InUseLocked(BranchId branch, bool dirs) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether a known object would be lost with a branch. `dirs`: directories count, too.
+  bool IsLostLocked(const Inode* inode, BranchId branch, bool dirs) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A path of the union that would be lost; empty when none would. To `notes` go all such names, the deepest first.
+  std::string InUseLocked(BranchId branch, bool dirs, std::vector<KernelNote>* notes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::string PathOf(const Inode* inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<BranchSet::Member> MakeMember(NewBranch added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -513,6 +536,10 @@ class UnionFs {
   CondVar lazy_work_ ABSL_GUARDED_BY(mu_);
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
   std::thread copier_;
+  std::unique_ptr<DirWatch> watch_;  // null: nothing is watched
+  std::thread watcher_;
+  absl::flat_hash_map<int, Inode*> watched_ ABSL_GUARDED_BY(mu_);
+  bool blind_ ABSL_GUARDED_BY(mu_) = false;  // some directory could not be watched
   int64_t known_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

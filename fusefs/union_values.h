@@ -37,6 +37,14 @@ struct Written {
   bool mode_changed = false;  // setuid or setgid bits went, which the kernel does not know
 };
 
+// What the kernel is to forget: a name in a directory; or, without a parent, a node's attributes, and its contents.
+struct KernelNote {
+  NodeId parent = 0;
+  std::string name;
+  NodeId node = 0;
+  bool contents = false;
+};
+
 // Takes the entries of a listing until it has no room.
 class DirSink {
  public:
