@@ -43,7 +43,8 @@ UnionFs::~UnionFs() {
   EndBackground();
   // What the kernel never forgot hangs below the root, or is an orphan.
   MutexLock lock(&mu_);
-  std::vector<Inode*> known = {root_.get()};
+  std::vector<Inode*> known(orphans_.begin(), orphans_.end());
+  known.push_back(root_.get());
   absl::flat_hash_set<Inode*> seen = orphans_;
   for (size_t i = 0; i < known.size(); ++i) {
     if (!known[i]->is_dir()) continue;

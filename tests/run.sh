@@ -39,8 +39,9 @@ run_tests() {
   local targets status=0
   mapfile -t targets < <(bazel query --noshow_progress "tests(set(${patterns[*]})) intersect $1" 2>/dev/null)
   [[ ${#targets[@]} -gt 0 ]] || return 0
-  # What a test finds depends on the kernel and the machine, which Bazel's cache of results knows nothing of.
-  bazel test "${bazel_flags[@]}" --nocache_test_results "${@:2}" "${targets[@]}" || status=$?
+  # What a test finds depends on the kernel and the machine, which Bazel's cache of results knows nothing of. A failure
+  # is tried once more: what then passes is told as unsteady, and counted as passed.
+  bazel test "${bazel_flags[@]}" --nocache_test_results --flaky_test_attempts=2 "${@:2}" "${targets[@]}" || status=$?
   # 3: built, but a test failed. Anything else: the reports, if any, are of an earlier run.
   if [[ $status -ne 0 && $status -ne 3 ]]; then
     warn "bazel test ended with status $status before the tests did"

@@ -2,8 +2,8 @@
 
 Usage: results.py TESTLOGS TALLY TARGET...
 
-Reads TESTLOGS/PACKAGE/NAME/**/test.xml of each TARGET (//PACKAGE:NAME), prints failures and skips with their reasons, and
-adds `PASSED FAILED SKIPPED` as a line to the file TALLY. A target that left no readable report counts as one failure: a
+Reads TESTLOGS/PACKAGE/NAME/**/test.xml of each TARGET (//PACKAGE:NAME), prints failures and skips with their reasons,
+and what failed in a first attempt and passed in the second, and adds `PASSED FAILED SKIPPED` as a line to the file TALLY. A target that left no readable report counts as one failure: a
 test that did not run has not passed.
 """
 
@@ -62,6 +62,17 @@ def outcomes_in_log(log):
             said.append(line.strip())
 
 
+def unsteady(report):
+    """The cases of a test that failed before the attempt that this report is of."""
+    for attempt in sorted(report.parent.glob("test_attempts/attempt_*.xml")):
+        if attempt.stat().st_mtime < report.stat().st_mtime - 3600:
+            continue  # of an earlier run
+        try:
+            yield from ((case, reason) for case, outcome, reason in outcomes(attempt) if outcome == "failed")
+        except ElementTree.ParseError:
+            yield str(attempt), "unreadable report"
+
+
 def main(testlogs, tally, targets):
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for target in targets:
@@ -74,6 +85,9 @@ def main(testlogs, tally, targets):
             found = [(target, "failed", "unreadable report: %s" % error)]
         if not found:
             found = [(target, "failed", "left no report")]
+        for report in reports:
+            for case, reason in unsteady(report):
+                print("  unsteady: %s %s: failed at first: %s" % (target, case, reason))
         for case, outcome, reason in found:
             counts[outcome] += 1
             if outcome != "passed":
