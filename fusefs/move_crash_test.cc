@@ -48,12 +48,16 @@ void Empty(StackScene& scene, const std::string& branch) {
   umount2((scene / ("small" + branch)).c_str(), MNT_DETACH);
 }
 
+// Killed when the copy below has its name and the file above is not yet gone, the file is where it was, with a copy of
+// the same below it: it cannot move there again.
 TEST(MoveCrashTest, OutOfTheUpperBranch) {
   if (std::string why = Obstacle(); !why.empty()) GTEST_SKIP() << why;
   KillAtEveryStep({{"rw", "rw", "ro+wh"},
                    [](StackScene& scene) { FillBranch(scene, "0", "dir/file"); },
                    [](StackScene& u) { return u.Write("dir/file", "behind the end", kSize); },
-                   [](StackScene& scene) { Empty(scene, "0"); }});
+                   [](StackScene& scene) { Empty(scene, "0"); },
+                   {},
+                   /*done_again=*/false});
 }
 
 TEST(MoveCrashTest, OutOfTheLowerBranch) {
