@@ -82,7 +82,13 @@ class Round {
   }
 
   std::string History() const {
-    return absl::StrCat("mounted with ", absl::StrJoin(options_, ","), "\n", absl::StrJoin(history_, "\n"));
+    std::string text =
+        absl::StrCat("mounted with ", absl::StrJoin(options_, ","), "\n", absl::StrJoin(history_, "\n"), "\n");
+    for (size_t i = 0; i < stack_.size(); ++i) {
+      absl::StrAppend(&text, "branch ", i, " holds\n");
+      for (const auto& [path, what] : TreeOf(stack_.Branch(i))) absl::StrAppend(&text, "  ", path, ": ", what, "\n");
+    }
+    return text;
   }
   int refused() const { return refused_; }
 
