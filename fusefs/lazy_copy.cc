@@ -111,13 +111,13 @@ void UnionFs::CopyInBackground() {
     const std::shared_ptr<LazyFile> file = inode->lower_data != nullptr ? inode->lower_data->lazy : nullptr;
     bool more = file != nullptr && !inode->names.empty();
     if (more) {
-      const BranchId home = inode->home;
       mu_.Unlock();
       ErrnoOr<bool> done = CopySome(file.get());
       mu_.Lock();
       Errno error = done.error();
       if (done.ok() && *done) error = FinishLazyCopyLocked(inode, file.get());
-      if (IsFull(error)) error = MoveToRoomLocked(inode, home, error);
+      // In a full branch it stops: the next write that meets that moves the file. Moved from here, a write that is
+      // under way would be lost.
       if (!error.ok()) {
         Complain(absl::StrCat("copying a large file up has stopped: ", ErrnoToStatus(error, "").message(),
                               "; it is read from both layers, and goes on at the next mount"));
