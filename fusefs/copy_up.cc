@@ -78,10 +78,8 @@ Errno UnionFs::CopyUpOneDirLocked(WritableBranch& to, Inode* dir) {
   std::vector<LayerDirRef>& layers = dir->dir->layers;
   auto layer = layers.begin();
   while (layer != layers.end() && branches_.Above((*layer)->branch->id(), to.id())) ++layer;
-  if (layer == layers.begin()) {
-    dentry->below = true;
-    dir->object_ino = 0;
-  }
+  if (layer == layers.begin()) dir->object_ino = 0;
+  dentry->below = true;  // what was the top, or the new one
   layers.insert(layer, ChildLayer(parent, dentry->name));
   auto id = dentry->layers.begin();
   while (id != dentry->layers.end() && branches_.Above(*id, to.id())) ++id;

@@ -112,6 +112,10 @@ void FaultPoint::Reach() {
   if (++g_reached == g_deadly) _exit(kDied);
 }
 
+std::unique_ptr<Branch> MakeFaultyBranch(const BranchSpec& spec, BranchId id, UniqueFd dir) {
+  return std::make_unique<FaultyBranch>(spec, id, std::move(dir));
+}
+
 CrashUnion::CrashUnion(const LayerScene& scene, const Options& options) {
   std::vector<UnionFs::NewBranch> branches;
   branches.push_back(

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "common/temp_dir.h"
+#include "common/unique_fd.h"
+#include "fusefs/branch.h"
 #include "fusefs/layer_scene.h"
 #include "fusefs/union_fs.h"
 
@@ -27,6 +29,9 @@ class FaultPoint {
 
   static constexpr int kDied = 77;
 };
+
+// A directory as a branch that comes to the fault point before each of its changes.
+std::unique_ptr<Branch> MakeFaultyBranch(const BranchSpec& spec, BranchId id, UniqueFd dir);
 
 // A union over the layers of a scene, with operations by path.
 class CrashUnion {

@@ -116,7 +116,8 @@ void UnionFs::CopyInBackground() {
       mu_.Lock();
       Errno error = done.error();
       if (done.ok() && *done) error = FinishLazyCopyLocked(inode, file.get());
-      if (IsFull(error)) error = MoveToRoomLocked(inode, error);
+      // In a full branch it stops: the next write that meets that moves the file. Moved from here, a write that is
+      // under way would be lost.
       if (!error.ok()) {
         Complain(absl::StrCat("copying a large file up has stopped: ", ErrnoToStatus(error, "").message(),
                               "; it is read from both layers, and goes on at the next mount"));

@@ -38,9 +38,10 @@ UnionFs::Places UnionFs::PlacesForMoveLocked(const Inode* inode, uint64_t bytes)
   return places;
 }
 
-Errno UnionFs::MoveToRoomLocked(Inode* inode, Errno full) {
+Errno UnionFs::MoveToRoomLocked(Inode* inode, BranchId from, Errno full) {
   if (!several() || HomeOf(inode) == nullptr) return full;
   while (inode->copying) copied_.Wait(&mu_);
+  if (inode->home != from) return kOk;  // who else found it full has moved it
   ErrnoOr<struct stat> st = AttrLocked(inode);
   if (!st.ok()) return full;
   for (BranchId place : PlacesForMoveLocked(inode, static_cast<uint64_t>(st->st_blocks) * 512)) {

@@ -36,8 +36,11 @@ ErrnoOr<UnionFs::Source> UnionFs::SourceOf(NodeId node) {
   ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
   if (inode->lower_data != nullptr && inode->lower_data->partial) {
     ACETATE_RETURN_IF_ERROR(StartLazyCopyLocked(inode, kWhole).error());
-    source.lazy = inode->lower_data->lazy;
-    return source;
+    // It waits for a move of the file, after which there is nothing left to be copied.
+    if (inode->lower_data != nullptr) {
+      source.lazy = inode->lower_data->lazy;
+      return source;
+    }
   }
   ACETATE_ASSIGN_OR_RETURN(source.fd, DataFdLocked(inode, false));
   if (inode->lower_data != nullptr) source.end = inode->lower_data->size;
@@ -49,8 +52,9 @@ ErrnoOr<UnionFs::Target> UnionFs::TargetOf(NodeId node, off_t size_limit, bool w
   Inode* inode = Get(node);
   if (inode->type != S_IFREG) return Errno(inode->is_dir() ? EISDIR : EINVAL);
   Errno prepared = CopyUpContentsLocked(inode, size_limit);
+  const BranchId home = inode->home;
   if (prepared.ok() && whole) prepared = CopyRestLocked(inode);
-  if (IsFull(prepared)) prepared = MoveToRoomLocked(inode, prepared);
+  if (IsFull(prepared)) prepared = MoveToRoomLocked(inode, home, prepared);
   if (!prepared.ok()) return prepared;
   Target target;
   target.branch = &branches_.branch(inode->home);
@@ -69,7 +73,7 @@ Errno UnionFs::ChangeContents(NodeId node, off_t size_limit, bool whole, const C
     if (!IsFull(error)) return error;
     MutexLock lock(&mu_);
     if (moves == branches_.writables().size()) return error;
-    ACETATE_RETURN_IF_ERROR(MoveToRoomLocked(Get(node), error));
+    ACETATE_RETURN_IF_ERROR(MoveToRoomLocked(Get(node), target.branch->id(), error));
   }
 }
 

@@ -133,6 +133,25 @@ TEST(SeveralWritableTest, ADirectoryInSeveralBranchesIsRenamedWithAllItHolds) {
   EXPECT_EQ(scene.Tree().count("d/one"), 0u);
 }
 
+TEST(SeveralWritableTest, ADirectoryThatWasMadeBelowItsTopIsHiddenWithIt) {
+  StackScene scene({"rw", "rw"});
+  scene.options_.create_policy = CreatePolicy::kRoundRobin;
+  MakeDirs(scene / "0/d");
+  MakeDirs(scene / "0/e");
+  scene.Start();
+  for (const char* dir : {"d", "e"}) {
+    for (const char* name : {"/a", "/b"}) EXPECT_EQ(scene.Create(std::string(dir) + name), 0);
+  }
+  EXPECT_EQ(scene.Rename("d", "moved"), 0);
+  EXPECT_EQ(scene.Unlink("e/a"), 0);
+  EXPECT_EQ(scene.Unlink("e/b"), 0);
+  EXPECT_EQ(scene.RmDir("e"), 0);
+  scene.Start();
+  EXPECT_EQ(scene.Tree().count("d"), 0u);
+  EXPECT_EQ(scene.Tree().count("e"), 0u);
+  EXPECT_EQ(scene.Tree().count("moved/a") + scene.Tree().count("moved/b"), 2u);
+}
+
 TEST(SeveralWritableTest, HardLinksStayInTheirBranch) {
   StackScene scene({"rw", "rw"});
   scene.Put("1/d/f", "data");

@@ -340,8 +340,9 @@ class UnionFs {
   Errno CopyXattrs(const WritableBranch& to, const Location& from, const char* temp);
 
   // -- moving.cc
-  // Moves a file of a full branch to another one that has room. `full`, the error that was met, when none has.
-  Errno MoveToRoomLocked(Inode* inode, Errno full) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Moves a file of the full branch `from` to another one that has room, unless somebody has. `full`, the error that
+  // was met, when none has.
+  Errno MoveToRoomLocked(Inode* inode, BranchId from, Errno full) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // A copy `temp` of the work directory in `to` takes the place of the file in `from`.
   Errno ReplaceInBranchLocked(WritableBranch& from, WritableBranch& to, const std::string& temp, Dentry* dentry)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
