@@ -40,7 +40,8 @@ options:
                      directory, most free space)
   cpup=POLICY        which one above its source takes a copy: tdp (the topmost that holds the directory; the default),
                      bup (the nearest that does), bu (the nearest)
-  udba=reval         look at the layers anew at each lookup and listing, for others may change them; none (the default)
+  udba=HOW           what is done about changes that others make in the layers: none (the default); reval (each lookup
+                     and listing looks at the layers anew); notify (inotify tells of them, and the kernel is told)
   show_whiteouts     show whiteouts as character devices 0/0, in a union that cannot be changed (shwh is the same)
   dotwh              .wh.NAME files in the layers of lowerdir count as whiteouts
   whiteouts=HOW      write whiteouts as char (device 0/0), xattr, or auto: char where it is permitted
