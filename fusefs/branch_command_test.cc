@@ -159,12 +159,12 @@ TEST_P(BranchCommandTest, ModesChange) {
 TEST_P(BranchCommandTest, WhenceTellsTheLayers) {
   SKIP_WITHOUT(user());
   ProgramScene scene(user());
+  WriteFile(scene / "b/mnt2", "");  // no prefix of it is a mountpoint
   ASSERT_EQ(scene.Run({"fusefs", "-o", scene.Writable(), "mnt"}).status, 0);
   EXPECT_THAT(scene.Run({"fusefs", "whence", "mnt", "fb"}).out, HasSubstr("/b/fb: shown\n"));
   ASSERT_EQ(scene.Run({"rm", "mnt/fb"}).status, 0);
   EXPECT_THAT(scene.Run({"fusefs", "whence", "mnt", "mnt/fb"}).out,
               AllOf(HasSubstr("/upper/fb: whiteout\n"), HasSubstr("/b/fb: hidden\n")));
-  WriteFile(scene / "b/mnt2", "");
   EXPECT_THAT(scene.Run({"fusefs", "whence", "mnt", "mnt2"}).out, HasSubstr("/b/mnt2: shown"));
   EXPECT_THAT(scene.Run({"fusefs", "whence", "mnt", "none"}).err, HasSubstr("'none': No such file"));
   EXPECT_THAT(scene.Run({"fusefs", "whence", "--json", "mnt", "fa"}).out, HasSubstr(R"("what":"shown")"));

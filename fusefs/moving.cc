@@ -14,6 +14,19 @@
 
 namespace acetate::fusefs {
 
+bool UnionFs::IsFreeBelowLocked(const Dentry& dentry, BranchId branch) {
+  for (const LayerDirRef& layer : dentry.parent->dir->layers) {
+    const BranchId id = layer->branch->id();
+    if (!branches_.Above(dentry.home(), id)) continue;
+    if (branches_.Above(branch, id)) break;
+    ErrnoOr<FdRef> fd = DirFd(layer.get());
+    if (!fd.ok()) return false;
+    ErrnoOr<LayerListing> held = ReadLayerName(*layer->branch, xattrs_, (*fd)->get(), dentry.name);
+    if (!held.ok() || !held->entries.empty()) return false;
+  }
+  return true;
+}
+
 UnionFs::Places UnionFs::PlacesForMoveLocked(const Inode* inode, uint64_t bytes) {
   std::vector<std::pair<uint64_t, BranchId>> room;
   const Dentry* dentry = inode->names.empty() ? nullptr : inode->names.front();
@@ -21,10 +34,7 @@ UnionFs::Places UnionFs::PlacesForMoveLocked(const Inode* inode, uint64_t bytes)
     if (id == inode->home || branches_.member(id).device == branches_.member(inode->home).device) continue;
     if (dentry != nullptr) {
       if (!Takes(dentry->parent, id) || !MayHold(id, dentry->name)) continue;
-      // Below its branch it is seen when nothing lies or hides between.
-      const bool above = branches_.Above(id, inode->home);
-      const bool hidden = dentry->below || (dentry->end != kNoBranch && !branches_.Above(id, dentry->end));
-      if (!above && hidden) continue;
+      if (!branches_.Above(id, inode->home) && !IsFreeBelowLocked(*dentry, id)) continue;
     }
     const Branch& branch = branches_.branch(id);
     ErrnoOr<struct statvfs> st = branch.StatFs(branch.root_fd());

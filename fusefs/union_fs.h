@@ -346,6 +346,8 @@ class UnionFs {
   // A copy `temp` of the work directory in `to` takes the place of the file in `from`.
   Errno ReplaceInBranchLocked(WritableBranch& from, WritableBranch& to, const std::string& temp, Dentry* dentry)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether no layer from the file's own down to that branch holds anything under its name: there it would be seen.
+  bool IsFreeBelowLocked(const Dentry& dentry, BranchId branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // EXDEV for a file with several names.
   Errno MoveFileLocked(WritableBranch& to, Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Copies what the union shows of the contents. The lock is released meanwhile.

@@ -256,6 +256,12 @@ TEST_P(MovesTest, AFileThatIsBeingCopiedGoesOnAbove) {
   WriteWhileCopied(1);
 }
 
+TEST_P(MovesTest, AFileThatIsBeingCopiedGoesOnBelow) {
+  Limit(0, kSmall);
+  Limit(1, kLarge);
+  WriteWhileCopied(0);
+}
+
 TEST_P(MovesTest, WhatIsWrittenByAMappingGoesOn) {
   Limit(0, kSmall);
   Limit(1, kLarge);
