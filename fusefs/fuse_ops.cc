@@ -2,6 +2,7 @@
 
 #include <linux/fs.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -200,10 +201,26 @@ void ListXattr(fuse_req_t req, fuse_ino_t node, size_t size) {
   ReplyXattr(req, fs->ListXattr(node, CallerOf(req)), size);
 }
 
+// Whether who changes the access list of the node loses its setgid bit by that (posix_acl_update_mode()): one who is
+// neither of its group nor root. The kernel would tell (FUSE_SETXATTR_EXT), but libfuse does not pass it on.
+bool KillsSetgid(fuse_req_t req, UnionFs* fs, fuse_ino_t node, absl::string_view key) {
+  const fuse_ctx* ctx = fuse_req_ctx(req);
+  if (key != "system.posix_acl_access" || ctx->uid == 0) return false;
+  ErrnoOr<struct stat> st = fs->GetAttr(node);
+  if (!st.ok() || (st->st_mode & S_ISGID) == 0 || ctx->gid == st->st_gid) return false;
+  std::vector<gid_t> groups(65536);  // as many as there can be
+  const int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<size_t>(std::max(count, 0)));
+  return std::find(groups.begin(), groups.end(), st->st_gid) == groups.end();
+}
+
 void SetXattr(fuse_req_t req, fuse_ino_t node, const char* key, const char* value, size_t size, int flags) {
   UnionFs* fs = Begin(req, Opcode::kSetxattr);
   if (ContextOf(req)->options->xattr_off) return Reply(req, Errno(ENOSYS));
-  Reply(req, fs->SetXattr(node, key, absl::string_view(value, size), flags));
+  const bool kills_setgid = KillsSetgid(req, fs, node, key);
+  Errno error = fs->SetXattr(node, key, absl::string_view(value, size), flags);
+  if (error.ok() && kills_setgid) error = fs->ClearSetgid(node);
+  Reply(req, error);
 }
 
 void RemoveXattr(fuse_req_t req, fuse_ino_t node, const char* key) {

@@ -69,6 +69,8 @@ class UnionFs {
   ErrnoOr<std::string> ListXattr(NodeId node, const Caller& caller);
   Errno SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags);
   Errno RemoveXattr(NodeId node, const std::string& key);
+  // After a change of its access list by somebody who may not keep the bit.
+  Errno ClearSetgid(NodeId node);
 
   // ops_flags.cc: what FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR say. ENOTTY of what has no flags where it lies.
   ErrnoOr<unsigned> GetFlags(NodeId node);

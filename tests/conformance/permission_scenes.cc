@@ -206,6 +206,23 @@ TEST_F(OtherUsersScene, AccessListsForbidAndAreHandedDown) {
   EXPECT_EQ(getxattr(Upper("d/gone").c_str(), "system.posix_acl_default", value, sizeof(value)), 28);
 }
 
+TEST_F(OtherUsersScene, ChangingAnAccessListOfAnotherGroupsFileClearsSetgid) {
+  const unsigned char access[] = {2, 0, 0,   0,   1,   0,   7,  0, 255, 255, 255, 255, 4,   0,
+                                  5, 0, 255, 255, 255, 255, 32, 0, 5,   0,   255, 255, 255, 255};
+  for (const char* name : {"others", "own"}) {
+    WriteFile(Lower(name), "");
+    ASSERT_EQ(chown(Lower(name).c_str(), kAlice, std::string(name) == "own" ? kAlice : kBob), 0);
+    ASSERT_EQ(chmod(Lower(name).c_str(), 02755), 0);
+  }
+  MountForAll();
+  for (const char* name : {"others", "own"}) {
+    EXPECT_EQ(As(kAlice, [&] { return Error(setxattr(name, "system.posix_acl_access", access, sizeof(access), 0)); }),
+              0);
+  }
+  EXPECT_EQ(ModeOf("others"), 0755u);
+  EXPECT_EQ(ModeOf("own"), 02755u);
+}
+
 TEST_F(OtherUsersScene, TrustedXattrsAreListedToRootOnly) {
   WriteFile(Lower("a"), "a");
   ASSERT_EQ(setxattr(Lower("a").c_str(), "trusted.a", "t", 1, 0), 0);
