@@ -36,10 +36,7 @@ UnionFs::Places UnionFs::PlacesForMoveLocked(const Inode* inode, uint64_t bytes)
       if (!Takes(dentry->parent, id) || !MayHold(id, dentry->name)) continue;
       if (!branches_.Above(id, inode->home) && !IsFreeBelowLocked(*dentry, id)) continue;
     }
-    const Branch& branch = branches_.branch(id);
-    ErrnoOr<struct statvfs> st = branch.StatFs(branch.root_fd());
-    if (!st.ok()) continue;
-    const uint64_t free = static_cast<uint64_t>(st->f_bavail) * st->f_frsize;
+    const uint64_t free = FreeBytes(branches_.branch(id));
     if (free > bytes) room.emplace_back(free, id);
   }
   std::sort(room.rbegin(), room.rend());

@@ -108,9 +108,8 @@ Errno UnionFs::RemoveXattr(NodeId node, const std::string& key) {
 
 Errno UnionFs::ClearSetgid(NodeId node) {
   MutexLock lock(&mu_);
-  Inode* inode = Get(node);
-  ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
-  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  // The change of the list has copied it up.
+  ACETATE_ASSIGN_OR_RETURN(Location where, Locate(Get(node)));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
   if ((st.st_mode & S_ISGID) == 0) return kOk;
   return where.branch->Chmod(where.dirfd(), where.c_name(), st.st_mode & 07777 & ~static_cast<mode_t>(S_ISGID));

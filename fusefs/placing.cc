@@ -5,15 +5,11 @@
 #include "fusefs/placement.h"
 
 namespace acetate::fusefs {
-namespace {
 
-// 0 where it cannot be found out: such a branch is tried last.
 uint64_t FreeBytes(const Branch& branch) {
   ErrnoOr<struct statvfs> st = branch.StatFs(branch.root_fd());
   return st.ok() ? static_cast<uint64_t>(st->f_bavail) * st->f_frsize : 0;
 }
-
-}  // namespace
 
 bool UnionFs::Takes(const Inode* dir, BranchId branch) const {
   // The root is in all of them.
@@ -36,7 +32,7 @@ bool UnionFs::WouldShow(const Dentry* dentry, BranchId branch) const {
 
 UnionFs::Places UnionFs::PlacesForNewLocked(Inode* dir, const std::string& name) {
   const Dentry* dentry = Find(dir, name);
-  const bool ask = branches_.writables().size() > 1 && WantsFreeBytes(options_.create_policy);
+  const bool ask = several() && WantsFreeBytes(options_.create_policy);
   const BranchId top = dir->dir->top()->branch->id();
   std::vector<Candidate> candidates;
   size_t nearest = 0;
