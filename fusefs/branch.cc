@@ -141,7 +141,7 @@ Errno DirectoryBranch::SetTimes(int dirfd, const char* name, const struct timesp
   return Check(utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW));
 }
 
-ErrnoOr<bool> DirectoryBranch::KillSuid(int fd) const { return fusefs::KillSuid(fd); }
+ErrnoOr<SuidKill> DirectoryBranch::KillSuid(int fd) const { return fusefs::KillSuid(fd); }
 
 ErrnoOr<size_t> DirectoryBranch::GetXattr(int dirfd, const char* name, const char* key, void* value,
                                           size_t size) const {

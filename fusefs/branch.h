@@ -16,6 +16,7 @@
 
 #include "common/errno_or.h"
 #include "common/unique_fd.h"
+#include "fusefs/kill_suid.h"
 #include "fusefs/options.h"
 
 namespace acetate::fusefs {
@@ -68,8 +69,8 @@ class Branch {
   // Access time, modification time; UTIME_NOW and UTIME_OMIT as in utimensat.
   virtual Errno SetTimes(int dirfd, const char* name, const struct timespec times[2]) const = 0;
   // Clears what a write by somebody without CAP_FSETID clears on the file that `fd` is open for: setuid bits, and
-  // setgid bits where the group may execute. Whether there were any.
-  virtual ErrnoOr<bool> KillSuid(int fd) const = 0;
+  // setgid bits where the group may execute.
+  virtual ErrnoOr<SuidKill> KillSuid(int fd) const = 0;
 
   // As getxattr: size 0 asks for the length.
   virtual ErrnoOr<size_t> GetXattr(int dirfd, const char* name, const char* key, void* value, size_t size) const = 0;
@@ -106,7 +107,7 @@ class DirectoryBranch : public Branch {
   Errno Chmod(int dirfd, const char* name, mode_t mode) const override;
   Errno Chown(int dirfd, const char* name, uid_t uid, gid_t gid) const override;
   Errno SetTimes(int dirfd, const char* name, const struct timespec times[2]) const override;
-  ErrnoOr<bool> KillSuid(int fd) const override;
+  ErrnoOr<SuidKill> KillSuid(int fd) const override;
   ErrnoOr<size_t> GetXattr(int dirfd, const char* name, const char* key, void* value, size_t size) const override;
   Errno SetXattr(int dirfd, const char* name, const char* key, const void* value, size_t size,
                  int flags) const override;

@@ -49,7 +49,7 @@ class ForwardingBranch : public Branch {
   Errno SetTimes(int dirfd, const char* name, const struct timespec times[2]) const override {
     return inner_->SetTimes(dirfd, name, times);
   }
-  ErrnoOr<bool> KillSuid(int fd) const override { return inner_->KillSuid(fd); }
+  ErrnoOr<SuidKill> KillSuid(int fd) const override { return inner_->KillSuid(fd); }
 
   ErrnoOr<size_t> GetXattr(int dirfd, const char* name, const char* key, void* value, size_t size) const override {
     return inner_->GetXattr(dirfd, name, key, value, size);

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string>
 
-#include "fusefs/fuse_ops.h"
+#include "fusefs/fuse_reply.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -29,7 +29,7 @@ void ReplyValue(fuse_req_t req, const ErrnoOr<Value>& value, size_t size) {
 // Takes a value of a request by `set`.
 template <typename Value, typename Set>
 void TakeValue(fuse_req_t req, fuse_ino_t node, const void* input, size_t size, const Set& set) {
-  auto* context = static_cast<FuseContext*>(fuse_req_userdata(req));
+  FuseContext* context = ContextOf(req);
   if (!context->guards_flags) {
     fuse_reply_err(req, ENOTTY);
     return;
@@ -53,9 +53,7 @@ void TakeValue(fuse_req_t req, fuse_ino_t node, const void* input, size_t size, 
 
 void HandleIoctl(fuse_req_t req, fuse_ino_t node, unsigned command, void*, fuse_file_info*, unsigned, const void* input,
                  size_t input_size, size_t output_size) {
-  auto* context = static_cast<FuseContext*>(fuse_req_userdata(req));
-  context->stats->Count(Opcode::kIoctl);
-  UnionFs* fs = context->fs;
+  UnionFs* fs = Begin(req, Opcode::kIoctl);
   switch (command) {
     case FS_IOC_GETFLAGS:
       return ReplyValue(req, fs->GetFlags(node), output_size);

@@ -9,61 +9,10 @@
 #include <vector>
 
 #include "fusefs/fuse_ioctl.h"
+#include "fusefs/fuse_reply.h"
 
 namespace acetate::fusefs {
 namespace {
-
-FuseContext* ContextOf(fuse_req_t req) { return static_cast<FuseContext*>(fuse_req_userdata(req)); }
-
-// Every handler begins here: the request is counted, the union returned.
-UnionFs* Begin(fuse_req_t req, Opcode opcode) {
-  FuseContext* context = ContextOf(req);
-  context->stats->Count(opcode);
-  return context->fs;
-}
-
-Caller CallerOf(fuse_req_t req) {
-  const fuse_ctx* ctx = fuse_req_ctx(req);
-  return {ctx->uid, ctx->gid, ctx->umask};
-}
-
-// The replies. A reply that cannot be delivered, since the caller is gone or the filesystem unmounted, is nobody's.
-
-void Reply(fuse_req_t req, Errno error) { fuse_reply_err(req, error.value()); }
-
-fuse_entry_param ToParam(fuse_req_t req, const Entry& entry) {
-  const double timeout = ContextOf(req)->options->timeout;
-  fuse_entry_param param = {};
-  param.ino = entry.node;
-  param.attr = entry.attr;
-  param.attr_timeout = timeout;
-  param.entry_timeout = timeout;
-  return param;
-}
-
-void Reply(fuse_req_t req, const ErrnoOr<Entry>& entry) {
-  if (!entry.ok()) return Reply(req, entry.error());
-  fuse_entry_param param = ToParam(req, *entry);
-  // An entry that could not be told counts as no lookup.
-  if (fuse_reply_entry(req, &param) != 0) ContextOf(req)->fs->Forget(entry->node, 1);
-}
-
-void Reply(fuse_req_t req, const ErrnoOr<struct stat>& attr) {
-  if (!attr.ok()) return Reply(req, attr.error());
-  fuse_reply_attr(req, &*attr, ContextOf(req)->options->timeout);
-}
-
-// Of a value that the caller gave `size` bytes for; 0 asks for the length alone.
-void ReplyXattr(fuse_req_t req, const ErrnoOr<std::string>& value, size_t size) {
-  if (!value.ok()) return Reply(req, value.error());
-  if (size == 0) {
-    fuse_reply_xattr(req, value->size());
-  } else if (value->size() > size) {
-    Reply(req, Errno(ERANGE));
-  } else {
-    fuse_reply_buf(req, value->data(), value->size());
-  }
-}
 
 // -- Names.
 
@@ -89,48 +38,6 @@ void ForgetMulti(fuse_req_t req, size_t count, fuse_forget_data* forgets) {
   for (size_t i = 0; i < count; ++i) fs->Forget(forgets[i].ino, forgets[i].nlookup);
   fuse_reply_none(req);
 }
-
-// Fills a reply buffer of READDIR or READDIRPLUS.
-class ReplySink : public DirSink {
- public:
-  ReplySink(fuse_req_t req, size_t size, bool plus) : req_(req), buffer_(size), plus_(plus) {}
-
-  bool Fits(absl::string_view name) override {
-    // Rounded up as the kernel's FUSE_DIRENT_ALIGN: struct fuse_direntplus is struct fuse_dirent with an entry before
-    // it.
-    const size_t head = plus_ ? 152 : 24;
-    return used_ + ((head + name.size() + 7) & ~size_t{7}) <= buffer_.size();
-  }
-
-  void Add(const std::string& name, uint64_t next, uint64_t ino, mode_t type, const Entry* entry) override {
-    char* at = buffer_.data() + used_;
-    const size_t room = buffer_.size() - used_;
-    const off_t offset = static_cast<off_t>(next);
-    if (!plus_) {
-      struct stat st = {};
-      st.st_ino = ino;
-      st.st_mode = type;
-      used_ += fuse_add_direntry(req_, at, room, name.c_str(), &st, offset);
-      return;
-    }
-    fuse_entry_param param = {};
-    if (entry != nullptr) {
-      param = ToParam(req_, *entry);
-    } else {
-      param.attr.st_ino = ino;
-      param.attr.st_mode = type;
-    }
-    used_ += fuse_add_direntry_plus(req_, at, room, name.c_str(), &param, offset);
-  }
-
-  void Send() { fuse_reply_buf(req_, buffer_.data(), used_); }
-
- private:
-  fuse_req_t req_;
-  std::vector<char> buffer_;
-  size_t used_ = 0;
-  const bool plus_;
-};
 
 void List(fuse_req_t req, UnionFs* fs, fuse_ino_t node, size_t size, off_t offset, bool plus) {
   ReplySink sink(req, size, plus);
@@ -159,15 +66,29 @@ void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
   Reply(req, Begin(req, Opcode::kGetattr)->GetAttr(node));
 }
 
+// Whether the node has a setgid bit and the caller is neither of its group nor root: one whose change of contents or of
+// the access list clears it (setattr_should_drop_sgid(), posix_acl_update_mode()).
+bool IsStrangerToSetgid(fuse_req_t req, fuse_ino_t node) {
+  const fuse_ctx* ctx = fuse_req_ctx(req);
+  if (ctx->uid == 0) return false;
+  ErrnoOr<struct stat> st = ContextOf(req)->fs->GetAttr(node);
+  if (!st.ok() || (st->st_mode & S_ISGID) == 0 || ctx->gid == st->st_gid) return false;
+  std::vector<gid_t> groups(65536);  // as many as there can be
+  const int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<size_t>(std::max(count, 0)));
+  return std::find(groups.begin(), groups.end(), st->st_gid) == groups.end();
+}
+
 // FATTR_KILL_SUIDGID of linux/fuse.h, which libfuse passes on under a name of its own.
 constexpr int kKillSuidgid = 1 << 11;
 
-void SetAttr(fuse_req_t req, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info*) {
+void SetAttr(fuse_req_t req, fuse_ino_t node, struct stat* attr, int to_set, fuse_file_info* info) {
   AttrChange change;
   change.set_mode = (to_set & FUSE_SET_ATTR_MODE) != 0;
   change.set_uid = (to_set & FUSE_SET_ATTR_UID) != 0;
   change.set_gid = (to_set & FUSE_SET_ATTR_GID) != 0;
   change.set_size = (to_set & FUSE_SET_ATTR_SIZE) != 0;
+  change.by_fd = info != nullptr;
   change.kill_suid = (to_set & kKillSuidgid) != 0;
   change.mode = attr->st_mode;
   change.uid = attr->st_uid;
@@ -180,7 +101,13 @@ void SetAttr(fuse_req_t req, fuse_ino_t node, struct stat* attr, int to_set, fus
   if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0) change.times[0].tv_nsec = UTIME_NOW;
   if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) change.times[1].tv_nsec = UTIME_NOW;
   change.set_times = change.times[0].tv_nsec != UTIME_OMIT || change.times[1].tv_nsec != UTIME_OMIT;
-  Reply(req, Begin(req, Opcode::kSetattr)->SetAttr(node, change));
+  UnionFs* fs = Begin(req, Opcode::kSetattr);
+  ErrnoOr<struct stat> changed = fs->SetAttr(node, change);
+  if (changed.ok() && change.kill_suid && (changed->st_mode & S_ISGID) != 0 && IsStrangerToSetgid(req, node)) {
+    if (Errno error = fs->ClearSetgid(node); !error.ok()) return Reply(req, error);
+    changed = fs->GetAttr(node);
+  }
+  Reply(req, changed);
 }
 
 void ReadLink(fuse_req_t req, fuse_ino_t node) {
@@ -201,23 +128,11 @@ void ListXattr(fuse_req_t req, fuse_ino_t node, size_t size) {
   ReplyXattr(req, fs->ListXattr(node, CallerOf(req)), size);
 }
 
-// Whether who changes the access list of the node loses its setgid bit by that (posix_acl_update_mode()): one who is
-// neither of its group nor root. The kernel would tell (FUSE_SETXATTR_EXT), but libfuse does not pass it on.
-bool KillsSetgid(fuse_req_t req, UnionFs* fs, fuse_ino_t node, absl::string_view key) {
-  const fuse_ctx* ctx = fuse_req_ctx(req);
-  if (key != "system.posix_acl_access" || ctx->uid == 0) return false;
-  ErrnoOr<struct stat> st = fs->GetAttr(node);
-  if (!st.ok() || (st->st_mode & S_ISGID) == 0 || ctx->gid == st->st_gid) return false;
-  std::vector<gid_t> groups(65536);  // as many as there can be
-  const int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());
-  groups.resize(static_cast<size_t>(std::max(count, 0)));
-  return std::find(groups.begin(), groups.end(), st->st_gid) == groups.end();
-}
-
 void SetXattr(fuse_req_t req, fuse_ino_t node, const char* key, const char* value, size_t size, int flags) {
   UnionFs* fs = Begin(req, Opcode::kSetxattr);
   if (ContextOf(req)->options->xattr_off) return Reply(req, Errno(ENOSYS));
-  const bool kills_setgid = KillsSetgid(req, fs, node, key);
+  // The kernel would tell (FUSE_SETXATTR_EXT), but libfuse does not pass it on. Asked before: the list may give groups.
+  const bool kills_setgid = strcmp(key, "system.posix_acl_access") == 0 && IsStrangerToSetgid(req, node);
   Errno error = fs->SetXattr(node, key, absl::string_view(value, size), flags);
   if (error.ok() && kills_setgid) error = fs->ClearSetgid(node);
   Reply(req, error);
@@ -297,11 +212,20 @@ bool KillsSuid([[maybe_unused]] const fuse_file_info* info) {
 #endif
 }
 
+// Clears the bit that KillSuid leaves, when the caller is a stranger to the file's group.
+Errno FinishSuidKill(fuse_req_t req, fuse_ino_t node, SuidKill kill) {
+  const bool clear_setgid = kill.setgid_left && IsStrangerToSetgid(req, node);
+  if (clear_setgid) ACETATE_RETURN_IF_ERROR(ContextOf(req)->fs->ClearSetgid(node));
+  // The kernel goes on to show the old mode unless told; for attributes alone that is safe while it waits for us.
+  if (kill.cleared || clear_setgid) fuse_lowlevel_notify_inval_inode(ContextOf(req)->session, node, -1, 0);
+  return kOk;
+}
+
 void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t offset, fuse_file_info* info) {
   ErrnoOr<Written> written = Begin(req, Opcode::kWrite)->Write(node, data, size, offset, KillsSuid(info));
   if (!written.ok()) return Reply(req, written.error());
-  // The kernel goes on to show the old mode unless told; for attributes alone that is safe while it waits for us.
-  if (written->mode_changed) fuse_lowlevel_notify_inval_inode(ContextOf(req)->session, node, -1, 0);
+  // What was written counts, whatever becomes of the mode.
+  FinishSuidKill(req, node, written->suid).IgnoreError();
   fuse_reply_write(req, written->size);
 }
 
@@ -310,10 +234,11 @@ void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t
 Errno ClearSuidOf([[maybe_unused]] fuse_req_t req, [[maybe_unused]] fuse_ino_t node) {
 #if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
   if (fuse_req_ctx(req)->uid == 0) return kOk;
-  ACETATE_ASSIGN_OR_RETURN(bool cleared, ContextOf(req)->fs->ClearSuid(node));
-  if (cleared) fuse_lowlevel_notify_inval_inode(ContextOf(req)->session, node, -1, 0);
-#endif
+  ACETATE_ASSIGN_OR_RETURN(SuidKill kill, ContextOf(req)->fs->ClearSuid(node));
+  return FinishSuidKill(req, node, kill);
+#else
   return kOk;
+#endif
 }
 
 void FSync(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {

@@ -80,11 +80,12 @@ struct Directory {
   // The layer that gives the directory its attributes.
   LayerDir* top() const { return layers.front().get(); }
   // Its layer in a branch; null where it has none.
-  LayerDirRef In(BranchId branch) const {
+  const LayerDirRef& In(BranchId branch) const {
+    static const LayerDirRef kNone;
     for (const LayerDirRef& layer : layers) {
       if (layer->branch->id() == branch) return layer;
     }
-    return nullptr;
+    return kNone;
   }
 };
 

@@ -10,13 +10,13 @@ mode_t SuidBits(mode_t mode) {
   return bits;
 }
 
-ErrnoOr<bool> KillSuid(int fd) {
+ErrnoOr<SuidKill> KillSuid(int fd) {
   struct stat st;
   if (fstat(fd, &st) != 0) return Errno::Last();
   const mode_t drop = SuidBits(st.st_mode);
-  if (drop == 0) return false;
-  if (fchmod(fd, st.st_mode & 07777 & ~drop) != 0) return Errno::Last();
-  return true;
+  const mode_t left = st.st_mode & 07777 & ~drop;
+  if (drop != 0 && fchmod(fd, left) != 0) return Errno::Last();
+  return SuidKill{.cleared = drop != 0, .setgid_left = (left & S_ISGID) != 0};
 }
 
 }  // namespace acetate::fusefs

@@ -11,7 +11,12 @@ namespace acetate::fusefs {
 // execution is no privilege and stays.
 mode_t SuidBits(mode_t mode);
 
-// Clears them on the file that `fd` is open for and says whether there were any.
-ErrnoOr<bool> KillSuid(int fd);
+struct SuidKill {
+  bool cleared = false;      // there were such bits
+  bool setgid_left = false;  // there is one without group execution, which only a stranger to the group clears
+};
+
+// Clears them on the file that `fd` is open for.
+ErrnoOr<SuidKill> KillSuid(int fd);
 
 }  // namespace acetate::fusefs

@@ -18,9 +18,10 @@ TEST(KillSuidTest, DropsWhatGivesPrivilege) {
   for (const auto& modes : cases) {
     WriteFile(temp / "file", "", modes.before);
     UniqueFd fd(open((temp / "file").c_str(), O_RDWR));
-    ErrnoOr<bool> changed = KillSuid(fd.get());
-    ASSERT_TRUE(changed.ok());
-    EXPECT_EQ(*changed, modes.before != modes.after);
+    ErrnoOr<SuidKill> kill = KillSuid(fd.get());
+    ASSERT_TRUE(kill.ok());
+    EXPECT_EQ(kill->cleared, modes.before != modes.after);
+    EXPECT_EQ(kill->setgid_left, (modes.after & S_ISGID) != 0);
     struct stat st;
     ASSERT_EQ(fstat(fd.get(), &st), 0);
     EXPECT_EQ(st.st_mode & 07777, modes.after);

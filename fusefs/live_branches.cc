@@ -31,12 +31,6 @@ std::string PathOfFd(int fd) {
 
 absl::Status Refuse(absl::string_view reason) { return absl::FailedPreconditionError(reason); }
 
-// A mount that begins without a writable branch is one that the kernel lets nobody write to.
-bool IsMountedWritable(const Options& options) {
-  return !options.read_only && std::any_of(options.branches.begin(), options.branches.end(),
-                                           [](const BranchSpec& b) { return b.mode == BranchMode::kReadWrite; });
-}
-
 std::string ErrorReply(absl::string_view message) {
   return nlohmann::json({{"error", std::string(message)}})
       .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -85,8 +79,9 @@ absl::StatusOr<UnionFs::NewBranch> LiveBranches::Open(const std::string& path, c
   absl::StatusOr<std::vector<BranchSpec>> parsed = ParseBranches(absl::StrCat(escaped, "=", mode));
   if (!parsed.ok()) return parsed.status();
   BranchSpec& spec = parsed->front();
-  if (spec.mode == BranchMode::kReadWrite) {
-    if (!IsMountedWritable(*options_)) return Refuse("the union is mounted ro; mount it anew to write to it");
+  if (spec.writable()) {
+    // A mount that begins without a writable branch is one that the kernel lets nobody write to.
+    if (!options_->can_change()) return Refuse("the union is mounted ro; mount it anew to write to it");
     if (options_->sync == SyncMode::kVolatile) {
       return Refuse("with sync=volatile no branch can become writable; mount the union anew");
     }

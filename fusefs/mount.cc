@@ -35,9 +35,7 @@ std::vector<std::string> SessionArguments(const Options& options, bool privilege
   if (privileged && !has("nosuid")) args.push_back("-osuid");
   if (privileged && !has("nodev")) args.push_back("-odev");
   // The kernel then refuses changes by itself, opening for writing included.
-  const bool writable = std::any_of(options.branches.begin(), options.branches.end(),
-                                    [](const BranchSpec& branch) { return branch.mode == BranchMode::kReadWrite; });
-  if (options.read_only || !writable) args.push_back("-oro");
+  if (!options.can_change()) args.push_back("-oro");
   for (const std::string& option : given) args.push_back(absl::StrCat("-o", option));
   return args;
 }

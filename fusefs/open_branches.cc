@@ -116,7 +116,7 @@ struct Candidate {
   std::optional<Place> work;  // of a writable one, when it exists
   bool held = false;          // in use by this union already
 
-  bool writable() const { return spec->mode == BranchMode::kReadWrite; }
+  bool writable() const { return spec->writable(); }
 };
 
 absl::Status CheckDistinct(const std::vector<Candidate>& branches) {
@@ -198,7 +198,7 @@ absl::StatusOr<std::optional<Place>> FindWork(const BranchSpec& spec, const Plac
 }
 
 absl::StatusOr<Candidate> OpenCandidate(const BranchSpec& spec) {
-  const bool writable = spec.mode == BranchMode::kReadWrite;
+  const bool writable = spec.writable();
   Candidate candidate;
   candidate.spec = &spec;
   absl::StatusOr<Place> place = OpenPlace(writable ? kWritableLayer : kReadOnlyLayer, spec.path);

@@ -14,18 +14,24 @@ ErrnoOr<struct stat> UnionFs::GetAttr(NodeId node) {
   return AttrLocked(Get(node));
 }
 
+Errno UnionFs::Resize(NodeId node, const AttrChange& change) {
+  // truncate() to the size that a file has leaves its times, unlike ftruncate() and O_TRUNC, which looks the same.
+  bool resize = true;
+  if (!change.by_fd && change.size != 0) {
+    ACETATE_ASSIGN_OR_RETURN(struct stat st, GetAttr(node));
+    resize = st.st_size != change.size;
+  }
+  ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, change.size, /*whole=*/false));
+  if (change.kill_suid) ACETATE_RETURN_IF_ERROR(target.branch->KillSuid(target.raw()).error());
+  if (!resize) return kOk;
+  if (target.lazy != nullptr) return TruncateLazily(node, target.lazy.get(), change.size);
+  return ftruncate(target.raw(), change.size) == 0 ? kOk : Errno::Last();
+}
+
 ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   ACETATE_RETURN_IF_ERROR(MaySetAttr(node, change));
-  if (change.set_size) {
-    // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
-    ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, change.size, /*whole=*/false));
-    if (change.kill_suid) ACETATE_RETURN_IF_ERROR(target.branch->KillSuid(target.raw()).error());
-    if (target.lazy != nullptr) {
-      ACETATE_RETURN_IF_ERROR(TruncateLazily(node, target.lazy.get(), change.size));
-    } else if (ftruncate(target.raw(), change.size) != 0) {
-      return Errno::Last();
-    }
-  }
+  // First, and by the fd: it clears suid bits and moves times, which the other changes may then set.
+  if (change.set_size) ACETATE_RETURN_IF_ERROR(Resize(node, change));
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (change.set_mode || change.set_uid || change.set_gid || change.set_times) {
@@ -108,7 +114,7 @@ Errno UnionFs::RemoveXattr(NodeId node, const std::string& key) {
 
 Errno UnionFs::ClearSetgid(NodeId node) {
   MutexLock lock(&mu_);
-  // The change of the list has copied it up.
+  // The change that clears the bit has copied it up.
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(Get(node)));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
   if ((st.st_mode & S_ISGID) == 0) return kOk;

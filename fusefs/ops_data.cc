@@ -97,8 +97,8 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
   Written written;
   auto write = [&](const Target& target) -> Errno {
     if (kill_suid) {
-      ACETATE_ASSIGN_OR_RETURN(bool changed, target.branch->KillSuid(target.raw()));
-      written.mode_changed |= changed;
+      ACETATE_ASSIGN_OR_RETURN(SuidKill suid, target.branch->KillSuid(target.raw()));
+      written.suid = {.cleared = written.suid.cleared || suid.cleared, .setgid_left = suid.setgid_left};
     }
     if (target.lazy != nullptr) {
       ACETATE_ASSIGN_OR_RETURN(written.size, target.lazy->Write(data, size, offset));
@@ -119,7 +119,7 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
   return written;
 }
 
-ErrnoOr<bool> UnionFs::ClearSuid(NodeId node) {
+ErrnoOr<SuidKill> UnionFs::ClearSuid(NodeId node) {
   ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, kWhole, /*whole=*/false));
   return target.branch->KillSuid(target.raw());
 }

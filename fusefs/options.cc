@@ -69,15 +69,14 @@ absl::Status ReadArguments(const std::vector<std::string>& args, Draft& draft, s
 // Where work directories were not given, they are beside their branches.
 absl::Status AssignWorkDirs(Draft& draft) {
   std::vector<BranchSpec>& branches = draft.line.options.branches;
-  const auto is_writable = [](const BranchSpec& branch) { return branch.mode == BranchMode::kReadWrite; };
-  const auto writable = std::count_if(branches.begin(), branches.end(), is_writable);
+  const auto writable = std::count_if(branches.begin(), branches.end(), std::mem_fn(&BranchSpec::writable));
   if (writable > 1 && !draft.workdir.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("workdir=", draft.workdir,
                      ": is for one writable branch; leave it out, and each has its own at DIR/.NAME.work beside it"));
   }
   for (BranchSpec& branch : branches) {
-    if (!is_writable(branch)) continue;
+    if (!branch.writable()) continue;
     branch.workdir = draft.workdir;
     if (!branch.workdir.empty()) continue;
     if (draft.upperdir.has_value()) {
@@ -136,9 +135,7 @@ absl::StatusOr<CommandLine> Finish(Draft draft, std::vector<std::string> positio
   absl::Status status = AssembleBranches(draft);
   if (!status.ok()) return status;
   if (options.udba == Udba::kReval && !draft.has_timeout) options.timeout = 0;
-  const bool writable = std::any_of(options.branches.begin(), options.branches.end(),
-                                    [](const BranchSpec& branch) { return branch.mode == BranchMode::kReadWrite; });
-  if (options.show_whiteouts && writable && !options.read_only) {
+  if (options.show_whiteouts && options.can_change()) {
     return absl::InvalidArgumentError("show_whiteouts goes with a union that cannot be changed; add ro");
   }
   if (positionals.empty()) return absl::InvalidArgumentError("no mountpoint: it is the last argument");

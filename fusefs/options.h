@@ -3,7 +3,9 @@
 // it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,8 @@ struct BranchSpec {
   WhiteoutFormat format = WhiteoutFormat::kOverlay;
   std::string workdir;        // empty exactly when it is not writable
   bool make_workdir = false;  // workdir was derived from the branch: make it when missing
+
+  bool writable() const { return mode == BranchMode::kReadWrite; }
 };
 
 struct Options {
@@ -98,6 +102,11 @@ struct Options {
   std::string fsname = "fusefs";           // shown as the source of the mount
   std::string subtype = "fusefs";          // shown in its type, fuse.SUBTYPE
   std::vector<std::string> mount_options;  // for libfuse as they are: nosuid, noatime...
+
+  // Whether the union is mounted so that it can be changed.
+  bool can_change() const {
+    return !read_only && std::any_of(branches.begin(), branches.end(), std::mem_fn(&BranchSpec::writable));
+  }
 };
 
 // Whether the mountpoint is a fuse fd that the caller has mounted already.

@@ -203,16 +203,15 @@ Errno OverrideBranch::Chown(int dirfd, const char* name, uid_t uid, gid_t gid) c
   return kOk;
 }
 
-ErrnoOr<bool> OverrideBranch::KillSuid(int fd) const {
-  ACETATE_ASSIGN_OR_RETURN(bool stored, inner().KillSuid(fd));
-  if (!recording()) return stored;
+ErrnoOr<SuidKill> OverrideBranch::KillSuid(int fd) const {
+  ACETATE_ASSIGN_OR_RETURN(SuidKill kill, inner().KillSuid(fd));
+  if (!recording()) return kill;
   ACETATE_ASSIGN_OR_RETURN(struct stat st, inner().Stat(fd, ""));
   ACETATE_ASSIGN_OR_RETURN(StatRecord record, Read(fd, "", st));
   const mode_t drop = SuidBits(record.mode);
-  if (drop == 0) return stored;
   record.mode &= ~drop;
-  ACETATE_RETURN_IF_ERROR(Write(fd, "", record));
-  return true;
+  if (drop != 0) ACETATE_RETURN_IF_ERROR(Write(fd, "", record));
+  return SuidKill{.cleared = kill.cleared || drop != 0, .setgid_left = (record.mode & S_ISGID) != 0};
 }
 
 ErrnoOr<size_t> OverrideBranch::GetXattr(int dirfd, const char* name, const char* key, void* value, size_t size) const {

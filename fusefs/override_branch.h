@@ -39,7 +39,7 @@ class OverrideBranch : public ForwardingBranch {
   Errno SymLink(const char* target, int dirfd, const char* name) const override;
   Errno Chmod(int dirfd, const char* name, mode_t mode) const override;
   Errno Chown(int dirfd, const char* name, uid_t uid, gid_t gid) const override;
-  ErrnoOr<bool> KillSuid(int fd) const override;
+  ErrnoOr<SuidKill> KillSuid(int fd) const override;
   ErrnoOr<size_t> GetXattr(int dirfd, const char* name, const char* key, void* value, size_t size) const override;
   Errno SetXattr(int dirfd, const char* name, const char* key, const void* value, size_t size,
                  int flags) const override;

@@ -191,9 +191,9 @@ TEST_F(OverrideBranchTest, AWriteBySomebodyElseTakesSuidAway) {
   auto branch = Record();
   ErrnoOr<UniqueFd> fd = branch->Open(branch->root_fd(), "file", O_CREAT | O_EXCL | O_RDWR, 06777);
   ASSERT_TRUE(fd.ok());
-  EXPECT_TRUE(*branch->KillSuid(fd->get()));
+  EXPECT_TRUE(branch->KillSuid(fd->get())->cleared);
   EXPECT_EQ(Shown(*branch, "file").st_mode, S_IFREG | 0777u);
-  EXPECT_FALSE(*branch->KillSuid(fd->get()));
+  EXPECT_FALSE(branch->KillSuid(fd->get())->cleared);
 }
 
 TEST_F(OverrideBranchTest, SymlinksHaveNoRecord) {

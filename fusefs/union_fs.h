@@ -69,7 +69,7 @@ class UnionFs {
   ErrnoOr<std::string> ListXattr(NodeId node, const Caller& caller);
   Errno SetXattr(NodeId node, const std::string& key, absl::string_view value, int flags);
   Errno RemoveXattr(NodeId node, const std::string& key);
-  // After a change of its access list by somebody who may not keep the bit.
+  // After a change by somebody who is a stranger to its group.
   Errno ClearSetgid(NodeId node);
 
   // ops_flags.cc: what FS_IOC_GETFLAGS and FS_IOC_FSGETXATTR say. ENOTTY of what has no flags where it lies.
@@ -94,10 +94,10 @@ class UnionFs {
 
   // ops_data.cc
   ErrnoOr<size_t> Read(NodeId node, char* buffer, size_t size, off_t offset);
-  // `kill_suid`: the caller's write clears setuid and setgid bits.
+  // `kill_suid`: the caller's write clears setuid and setgid bits (KillSuid).
   ErrnoOr<Written> Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid = false);
-  // Clears setuid and setgid bits as a write does; whether there were any.
-  ErrnoOr<bool> ClearSuid(NodeId node);
+  // Clears setuid and setgid bits as such a write does.
+  ErrnoOr<SuidKill> ClearSuid(NodeId node);
   Errno FSync(NodeId node, bool data_only);
   Errno FSyncDir(NodeId node, bool data_only);
   Errno Fallocate(NodeId node, int mode, off_t offset, off_t length);
@@ -355,6 +355,9 @@ class UnionFs {
   // Copies what the union shows of the contents. The lock is released meanwhile.
   Errno CopyShownLocked(Inode* inode, int to, off_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Places PlacesForMoveLocked(const Inode* inode, uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- ops_attr.cc
+  Errno Resize(NodeId node, const AttrChange& change);
 
   // -- ops_flags.cc
   ErrnoOr<UniqueFd> OpenForFlagsLocked(const Inode* inode, const Location& where) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "fusefs/kill_suid.h"
 
 namespace acetate::fusefs {
 
@@ -24,6 +25,7 @@ struct Entry {
 // Which attributes SetAttr changes; those that are not set stay.
 struct AttrChange {
   bool set_mode = false, set_uid = false, set_gid = false, set_size = false, set_times = false;
+  bool by_fd = false;      // the change of size is an ftruncate()
   bool kill_suid = false;  // the change of size clears setuid bits, as a write by this caller does
   mode_t mode = 0;
   uid_t uid = 0;
@@ -34,7 +36,7 @@ struct AttrChange {
 
 struct Written {
   size_t size = 0;
-  bool mode_changed = false;  // setuid or setgid bits went, which the kernel does not know
+  SuidKill suid;  // the kernel does not know of it
 };
 
 // What the kernel is to forget: a name in a directory; or, without a parent, a node's attributes, and its contents.

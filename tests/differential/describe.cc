@@ -88,10 +88,7 @@ std::string Describer::Time(const timespec& time) const {
 }
 
 std::string Describer::Stat(const struct stat& st) const {
-  mode_t mode = st.st_mode & 07777;
-  // Setgid without group execution means nothing. A write by a stranger clears it, but not through the kernel's FUSE.
-  if (!S_ISDIR(st.st_mode) && (mode & S_IXGRP) == 0) mode &= ~S_ISGID;
-  std::string text = absl::StrFormat("%s %04o %d:%d", TypeWord(st.st_mode), mode, st.st_uid, st.st_gid);
+  std::string text = absl::StrFormat("%s %04o %d:%d", TypeWord(st.st_mode), st.st_mode & 07777, st.st_uid, st.st_gid);
   if (!S_ISDIR(st.st_mode)) absl::StrAppendFormat(&text, " nlink=%d", st.st_nlink);
   if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) absl::StrAppendFormat(&text, " size=%d", st.st_size);
   if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
