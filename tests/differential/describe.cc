@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/unique_fd.h"
+#include "fusefs/libfuse.h"
 #include "tests/differential/record.h"
 
 namespace acetate::differential {
@@ -88,7 +89,12 @@ std::string Describer::Time(const timespec& time) const {
 }
 
 std::string Describer::Stat(const struct stat& st) const {
-  std::string text = absl::StrFormat("%s %04o %d:%d", TypeWord(st.st_mode), st.st_mode & 07777, st.st_uid, st.st_gid);
+  mode_t mode = st.st_mode & 07777;
+#if !ACETATE_LIBFUSE_HAS_KILLPRIV_V2
+  // Setgid without group execution means nothing. A write by a stranger clears it, but not through the kernel's FUSE.
+  if (!S_ISDIR(st.st_mode) && (mode & S_IXGRP) == 0) mode &= ~S_ISGID;
+#endif
+  std::string text = absl::StrFormat("%s %04o %d:%d", TypeWord(st.st_mode), mode, st.st_uid, st.st_gid);
   if (!S_ISDIR(st.st_mode)) absl::StrAppendFormat(&text, " nlink=%d", st.st_nlink);
   if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode)) absl::StrAppendFormat(&text, " size=%d", st.st_size);
   if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
