@@ -66,8 +66,8 @@ void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
   Reply(req, Begin(req, Opcode::kGetattr)->GetAttr(node));
 }
 
-// Whether the node has a setgid bit and the caller is neither of its group nor root: one whose change of contents or of
-// the access list clears it (setattr_should_drop_sgid(), posix_acl_update_mode()).
+// Whether the node has a setgid bit and the caller is neither of its group nor root: one whose change of contents,
+// owner or access list clears it (setattr_should_drop_sgid(), posix_acl_update_mode()).
 bool IsStrangerToSetgid(fuse_req_t req, fuse_ino_t node) {
   const fuse_ctx* ctx = fuse_req_ctx(req);
   if (ctx->uid == 0) return false;
@@ -102,8 +102,10 @@ void SetAttr(fuse_req_t req, fuse_ino_t node, struct stat* attr, int to_set, fus
   if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) change.times[1].tv_nsec = UTIME_NOW;
   change.set_times = change.times[0].tv_nsec != UTIME_OMIT || change.times[1].tv_nsec != UTIME_OMIT;
   UnionFs* fs = Begin(req, Opcode::kSetattr);
+  // Asked before: the file may be given to another group.
+  const bool clear_setgid = (change.kill_suid || change.set_uid || change.set_gid) && IsStrangerToSetgid(req, node);
   ErrnoOr<struct stat> changed = fs->SetAttr(node, change);
-  if (changed.ok() && change.kill_suid && (changed->st_mode & S_ISGID) != 0 && IsStrangerToSetgid(req, node)) {
+  if (changed.ok() && clear_setgid && !S_ISDIR(changed->st_mode)) {
     if (Errno error = fs->ClearSetgid(node); !error.ok()) return Reply(req, error);
     changed = fs->GetAttr(node);
   }

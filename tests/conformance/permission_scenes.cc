@@ -164,16 +164,18 @@ TEST_F(OtherUsersScene, WritingClearsSetIdBits) {
 }
 
 TEST_F(OtherUsersScene, AStrangerToTheGroupClearsSetgidWithoutGroupExecution) {
-  const Strings names = {"write", "truncate", "fallocate", "member"};
+  const Strings names = {"write", "truncate", "fallocate", "chown", "member"};
   for (const std::string& name : names) {
     WriteFile(Lower(name), "text", 02666);
-    ASSERT_EQ(chown(Lower(name).c_str(), 0, name == "member" ? kAlice : kBob), 0);
+    ASSERT_EQ(chown(Lower(name).c_str(), kAlice, name == "member" ? kAlice : kBob), 0);
     ASSERT_EQ(chmod(Lower(name).c_str(), 02666), 0);
   }
   MountForAll();
   const auto write_one = [](const char* name) { return write(open(name, O_WRONLY), "x", 1) == 1 ? 0 : errno; };
   ASSERT_EQ(As(kAlice, [&] { return write_one("member"); }), 0);
   EXPECT_EQ(ModeOf("member"), 02666u);
+  ASSERT_EQ(As(kAlice, [] { return Error(chown("chown", -1, kAlice)); }), 0);
+  EXPECT_EQ(ModeOf("chown"), 0666u);
   ASSERT_EQ(As(kAlice, [&] { return write_one("write"); }), 0);
   if (ModeOf("write") == 02666) GTEST_SKIP() << "needs a libfuse (3.18) that passes on whose bits a write clears";
   EXPECT_EQ(ModeOf("write"), 0666u);
