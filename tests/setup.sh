@@ -1,9 +1,10 @@
 #!/bin/bash
-# Makes a Debian machine ready for the project. Usage: tests/setup.sh [build|quickstart|test]
+# Makes a Debian machine ready for the project. Usage: tests/setup.sh [build|quickstart|test|benchmark]
 #
 #   build       what compiling needs, and libfuse 3.18 when the system's is older
 #   quickstart  that, what making images and mounting needs, and the unprivileged user
 #   test        that, what the tests compare with, and the image that they run (the default)
+#   benchmark   that, and what only the benchmark compares with
 #
 # Installing packages and creating the user take root; without it, what is missing is named and the exit status is 1.
 # The libfuse to build with goes to .bazelrc.local. What is there already is left alone.
@@ -22,12 +23,12 @@ source tests/lib/image.sh
 
 mode="${1:-test}"
 case "$mode" in
-  build | quickstart | test) ;;
+  build | quickstart | test | benchmark) ;;
   -h | --help)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
     exit 0
     ;;
-  *) die "no such mode: $mode (build, quickstart or test)" ;;
+  *) die "no such mode: $mode (build, quickstart, test or benchmark)" ;;
 esac
 
 install_packages "$mode"
@@ -36,7 +37,7 @@ if [[ $mode != build ]] && is_root; then
   provide_plain_user
 fi
 images="$(images_dir)"
-if [[ $mode == test ]]; then
+if [[ $mode == test || $mode == benchmark ]]; then
   provide_test_image "$images"
 fi
 

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The Debian packages that the project needs, each with its reason, and their installation. Sourced after say.sh.
 
-# MODE PACKAGE REASON. The modes include each other: build < quickstart < test.
+# MODE PACKAGE REASON. The modes include each other: build < quickstart < test < benchmark.
 readonly PACKAGES='
 build       g++                     compiles
 build       bazel-bootstrap         drives the build
@@ -48,6 +48,10 @@ test        shellcheck              checks the scripts
 test        sqlite3                 a real program for the container
 test        strace                  shows the system calls of a test
 test        stress-ng               loads a filesystem in every way
+benchmark   fio                     random reads and writes
+benchmark   gnuplot-nox             draws the figures
+benchmark   mergerfs                a peer to compare with
+benchmark   unionfs-fuse            a peer to compare with
 '
 
 # Prints the lines of PACKAGES that mode $1 includes.
@@ -57,7 +61,8 @@ packages_of() {
     build) modes='build' ;;
     quickstart) modes='build quickstart' ;;
     test) modes='build quickstart test' ;;
-    *) die "no such mode: $1 (build, quickstart or test)" ;;
+    benchmark) modes='build quickstart test benchmark' ;;
+    *) die "no such mode: $1 (build, quickstart, test or benchmark)" ;;
   esac
   awk -v modes="$modes" 'NF && index(" " modes " ", " " $1 " ")' <<<"$PACKAGES"
 }

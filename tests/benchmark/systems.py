@@ -1,0 +1,151 @@
+"""The systems that are compared: how each is mounted over the same layers, and unmounted."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+
+class System:
+    """One kind of union. `mount` gives the directory to work in; `writes_lower`: it has no copy-on-write."""
+
+    name = ""
+    program = ""  # what must be on PATH, or the path of it
+    writes_lower = False
+    is_peer = True
+
+    def command(self, lowers: list[Path], upper: Path, work: Path, mountpoint: Path) -> list[str]:
+        raise NotImplementedError
+
+    def available(self) -> bool:
+        return not self.program or shutil.which(self.program) is not None
+
+    def mount(self, lowers: list[Path], scratch: Path) -> Path:
+        upper, work, mountpoint = scratch / "upper", scratch / "work", scratch / "mnt"
+        for path in (upper, work, mountpoint):
+            path.mkdir(parents=True)
+        self.pids_before = _pids()
+        command = self.command(lowers, upper, work, mountpoint)
+        # From where the layers lie, since the kernel's overlayfs takes one page of options.
+        subprocess.run(command, check=True, cwd=lowers[0].parent, stderr=subprocess.DEVNULL if self.is_peer else None)
+        deadline = time.monotonic() + 10
+        while not os.path.ismount(mountpoint):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not mount within 10 s")
+            time.sleep(0.01)
+        return mountpoint
+
+    def unmount(self, mountpoint: Path) -> None:
+        subprocess.run(["umount", str(mountpoint)], check=True)
+        deadline = time.monotonic() + 20
+        while self.daemons() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def daemons(self) -> list[int]:
+        """Processes of this mount: those of the program's name that were not there before."""
+        if not self.program:
+            return []
+        name = Path(self.program).name[:15]
+        found = []
+        for pid in _pids() - self.pids_before:
+            try:
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    found.append(pid)
+            except OSError:
+                pass
+        return found
+
+    def memory(self) -> int:
+        """What the daemons hold, in bytes, shared pages counted by their share."""
+        total = 0
+        for pid in self.daemons():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+
+def _pids() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+class Native(System):
+    """A plain directory: a copy of what the layers hold."""
+
+    name = "native"
+
+    def mount(self, lowers: list[Path], scratch: Path) -> Path:
+        root = scratch / "native"
+        root.mkdir(parents=True)
+        for lower in reversed(lowers):
+            subprocess.run(["cp", "-a", f"{lower}/.", str(root)], check=True)
+        return root
+
+    def unmount(self, mountpoint: Path) -> None:
+        pass
+
+    def daemons(self) -> list[int]:
+        return []
+
+
+def _layers_option(lowers: list, upper: Path, work: Path) -> str:
+    return f"lowerdir={':'.join(map(str, lowers))},upperdir={upper},workdir={work}"
+
+
+class KernelOverlayfs(System):
+    name = "overlayfs"
+    options = ""
+
+    def command(self, lowers, upper, work, mountpoint):
+        option = _layers_option([lower.name for lower in lowers], upper, work) + self.options
+        return ["mount", "-t", "overlay", "overlay", "-o", option, str(mountpoint)]
+
+
+class KernelOverlayfsMetacopy(KernelOverlayfs):
+    name = "overlayfs metacopy"
+    options = ",metacopy=on,redirect_dir=on"
+
+
+class Fusefs(System):
+    name = "fusefs"
+    is_peer = False
+
+    def __init__(self, program: str, options: str = "", name: str = "fusefs"):
+        self.program, self.options, self.name = program, options, name
+
+    def command(self, lowers, upper, work, mountpoint):
+        option = _layers_option(lowers, upper, work) + ",allow_other" + (f",{self.options}" if self.options else "")
+        return [self.program, "-o", option, str(mountpoint)]
+
+
+class FuseOverlayfs(System):
+    name = "fuse-overlayfs"
+    program = "fuse-overlayfs"
+
+    def command(self, lowers, upper, work, mountpoint):
+        return [self.program, "-o", _layers_option(lowers, upper, work), str(mountpoint)]
+
+
+class UnionfsFuse(System):
+    name = "unionfs-fuse"
+    program = "unionfs"
+
+    def command(self, lowers, upper, work, mountpoint):
+        branches = ":".join([f"{upper}=RW", *(f"{lower}=RO" for lower in lowers)])
+        return [self.program, "-o", "cow,allow_other,default_permissions", branches, str(mountpoint)]
+
+
+class Mergerfs(System):
+    name = "mergerfs"
+    program = "mergerfs"
+    writes_lower = True
+
+    def command(self, lowers, upper, work, mountpoint):
+        branches = ":".join([str(upper), *(f"{lower}=NC" for lower in lowers)])
+        option = "cache.files=auto-full,category.create=ff,allow_other"
+        return [self.program, "-o", option, branches, str(mountpoint)]
+
+
+def all_systems(fusefs: str, options: str) -> list[System]:
+    return [Native(), KernelOverlayfs(), KernelOverlayfsMetacopy(), Fusefs(fusefs, options), FuseOverlayfs(), UnionfsFuse(), Mergerfs()]
