@@ -35,6 +35,17 @@ TEST_F(CopyUpTest, CarriesOverAllThatAFileHas) {
   EXPECT_EQ(Contents("a"), "data");
 }
 
+TEST_F(CopyUpTest, EveryBitOfTheModeIsKept) {
+  Put("lower/a", "data");
+  ASSERT_EQ(chmod((*this / "lower/a").c_str(), 07153), 0);
+  MakeDirs(*this / "lower/d");
+  ASSERT_EQ(chmod((*this / "lower/d").c_str(), 03725), 0);
+  Start();
+  for (const char* name : {"a", "d"}) EXPECT_TRUE(fs_->SetXattr(Node(name), "user.color", "red", 0).ok());
+  EXPECT_EQ(Attr("a").st_mode & 07777, 07153u);
+  EXPECT_EQ(Attr("d").st_mode & 07777, 03725u);
+}
+
 TEST_F(CopyUpTest, ReadingCopiesNothing) {
   WriteFile(*this / "lower/a", "data");
   Start();
