@@ -76,6 +76,22 @@ TEST_F(CopyUpTest, SymlinkItselfIsCopied) {
   EXPECT_EQ(Attr("l").st_mtim.tv_sec, 6);
 }
 
+TEST_F(CopyUpTest, CallsOnASymlinkLeaveItsTargetAlone) {
+  Put("outside", "");
+  ASSERT_EQ(symlink((*this / "outside").c_str(), (*this / "lower/l").c_str()), 0);
+  Start();
+  EXPECT_EQ(fs_->SetXattr(Node("l"), "user.color", "red", 0), EPERM);
+  EXPECT_LT(getxattr((*this / "outside").c_str(), "user.color", nullptr, 0), 0);
+  AttrChange change;
+  change.set_times = true;
+  change.times[0] = change.times[1] = {6, 0};
+  EXPECT_TRUE(fs_->SetAttr(Node("l"), change).ok());
+  struct stat st;
+  ASSERT_EQ(stat((*this / "outside").c_str(), &st), 0);
+  EXPECT_NE(st.st_mtim.tv_sec, 6);
+  EXPECT_EQ(Attr("l").st_mtim.tv_sec, 6);
+}
+
 TEST_F(CopyUpTest, OwnXattrsAreInvisibleAndEscaped) {
   MakeDirs(*this / "lower/d");
   ASSERT_EQ(setxattr((*this / "lower/d").c_str(), "user.overlay.opaque", "y", 1, 0), 0);
