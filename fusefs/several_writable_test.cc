@@ -243,11 +243,12 @@ TEST(SeveralWritableTest, AFullBranchIsPassedOver) {
   StackScene scene(modes);
   scene.Put("2/d/copied", "old");
   scene.Put("2/d/removed", "old");
-  StartSized(scene, modes, {0, 10, 0});
+  StartSized(scene, modes, {10, 0, 0});  // the nearest to the directory is the one that would be taken
   EXPECT_EQ(scene.Create("d/new"), 0);
   EXPECT_EQ(scene.Write("d/copied", "new"), 0);
   EXPECT_EQ(scene.Unlink("d/removed"), 0);
-  EXPECT_THAT(scene.Held(1), ElementsAre("d/", "d/copied", "d/new", "d/removed (whiteout)"));
+  EXPECT_THAT(scene.Held(0), ElementsAre("d/", "d/copied", "d/new", "d/removed (whiteout)"));
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/"));
   EXPECT_EQ(scene.Contents("d/copied"), "new");
   StartSized(scene, modes, {0, 0, 0});
   EXPECT_EQ(scene.Create("d/newer"), ENOSPC);
