@@ -4,7 +4,8 @@
 # For each mutation of mutations.txt, or those in whose title, file or test the word FILTER is: a copy of the tree is
 # changed, one test target built, and the test that is named run, which has to fail. Before, all of them have to pass in
 # the copy as it is. Prints for each "caught", "SURVIVED", "does not build" or "no longer applies"; exit status 0 only
-# when all are caught. The tree itself is never touched. Takes about half a minute for each.
+# when all are caught. The tree itself is never touched. Takes some seconds to half a minute for each; a test that can
+# only wait for what does not come takes up to two.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lib/say.sh
@@ -31,6 +32,7 @@ mutations="$scratch/original/tests/mutation/mutations.py"
 table="$(python3 "$mutations" list "$@")"
 [[ -n $table ]] || die "no mutation is called '$*'"
 cd "$scratch/tree"
+trap 'bazel shutdown >/dev/null 2>&1 9>&- || true' EXIT
 
 # Runs the tests of target $1 that the filter $2 names; output to $scratch/log. 0: passed, 3: failed, else: not built.
 run_test() {
