@@ -5,7 +5,7 @@
 # changed, one test target built, and the test that is named run, which has to fail. Before, all of them have to pass in
 # the copy as it is. Prints for each "caught", "SURVIVED", "does not build" or "no longer applies"; exit status 0 only
 # when all are caught. The tree itself is never touched. Takes some seconds to half a minute for each; a test that can
-# only wait for what does not come takes up to two.
+# only wait for what does not come takes up to two. To be run as root: a test that is skipped notices nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lib/say.sh
