@@ -2,7 +2,14 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <fstream>
+
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/syscalls.h"
 #include "fusefs/stack_scene.h"
@@ -22,6 +29,16 @@ UnionFs::NewBranch Opened(StackScene& scene, const std::string& name, const std:
   UniqueFd work_fd;
   if (!work.empty()) work_fd = *sys::OpenAt(AT_FDCWD, (scene / work).c_str(), O_RDONLY | O_DIRECTORY);
   return {std::make_unique<DirectoryBranch>(spec, id, *std::move(root)), std::move(work_fd)};
+}
+
+template <typename Condition>
+bool WithinAMinute(const Condition& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    usleep(10000);
+  }
+  return true;
 }
 
 TEST(BehindBackTest, RevalSeesWhatOthersDo) {
@@ -135,6 +152,63 @@ TEST(BehindBackTest, AModeChangesWhatCanBeWritten) {
   ASSERT_TRUE(scene.fs_->ReplaceBranch(0, &read_only, &in_use, &notes).ok()) << in_use;
   EXPECT_EQ(scene.Create("g"), 0);
   EXPECT_THAT(scene.Held(0), IsEmpty());
+}
+
+TEST(BehindBackTest, ABranchInUseKeepsItsMode) {
+  StackScene scene({"rw", "ro"});
+  scene.Put("1/d/f", "old");
+  scene.Start();
+  const NodeId held = scene.Node("d/f");
+  std::string in_use;
+  std::vector<KernelNote> notes;
+  UnionFs::NewBranch writable = Opened(scene, "1", "work1", 1);
+  EXPECT_EQ(scene.fs_->ReplaceBranch(1, &writable, &in_use, &notes), EBUSY);
+  EXPECT_EQ(in_use, "/d/f");
+  scene.fs_->Forget(held, 1);
+  EXPECT_TRUE(scene.fs_->ReplaceBranch(1, &writable, &in_use, &notes).ok()) << in_use;
+}
+
+TEST(BehindBackTest, ABranchStaysForAnOpenFileWithoutAName) {
+  for (const char* mode : {"rw", "ro"}) {
+    StackScene scene({"rw", mode});
+    scene.Put("1/f", "data");
+    scene.Start();
+    const NodeId open = scene.Node("f");
+    EXPECT_EQ(scene.Unlink("f"), 0);
+    std::string in_use;
+    std::vector<KernelNote> notes;
+    EXPECT_EQ(scene.fs_->RemoveBranch(1, &in_use, &notes), EBUSY);
+    EXPECT_EQ(in_use, "(removed)");
+    char byte = 0;
+    EXPECT_EQ(*scene.fs_->Read(open, &byte, 1, 0), 1u);
+    scene.fs_->Forget(open, 1);
+    EXPECT_TRUE(scene.fs_->RemoveBranch(1, &in_use, &notes).ok()) << in_use;
+  }
+}
+
+TEST(BehindBackTest, EventsThatWereLostAreMadeUpFor) {
+  size_t most = 0;  // that the kernel keeps for who does not read them
+  std::ifstream("/proc/sys/fs/inotify/max_queued_events") >> most;
+  if (most > 1000000) GTEST_SKIP() << "the kernel loses no events before there are " << most;
+  std::atomic<bool> stuck = false, go_on = false;
+  StackScene scene({"rw", "ro+wh"});
+  scene.options_.udba = Udba::kNotify;
+  for (const char* file : {"1/busy/a", "1/busy/b", "1/quiet/old"}) scene.Put(file, "");
+  scene.Start();
+  auto release = absl::MakeCleanup([&] { go_on = true; });
+  Errno started = scene.fs_->StartWatching([&](const std::vector<KernelNote>&) {
+    stuck = true;
+    while (!go_on) usleep(1000);
+  });
+  ASSERT_TRUE(started.ok()) << started.value();
+  for (const char* file : {"busy/a", "quiet/old"}) EXPECT_NE(scene.Node(file), 0u);  // listed, so watched
+  scene.Put("1/busy/c", "");
+  ASSERT_TRUE(WithinAMinute([&] { return stuck.load(); }));
+  for (size_t i = 0; i <= most; ++i) chmod((scene / (i % 2 == 0 ? "1/busy/a" : "1/busy/b")).c_str(), 0600);
+  scene.Put("1/quiet/new", "");
+  EXPECT_EQ(scene.Node("quiet/new"), 0u);
+  std::move(release).Invoke();
+  EXPECT_TRUE(WithinAMinute([&] { return scene.Node("quiet/new") != 0; }));
 }
 
 TEST(BehindBackTest, TheOnlyBranchStays) {

@@ -35,6 +35,17 @@ TEST_F(CopyUpTest, CarriesOverAllThatAFileHas) {
   EXPECT_EQ(Contents("a"), "data");
 }
 
+TEST_F(CopyUpTest, EveryBitOfTheModeIsKept) {
+  Put("lower/a", "data");
+  ASSERT_EQ(chmod((*this / "lower/a").c_str(), 07153), 0);
+  MakeDirs(*this / "lower/d");
+  ASSERT_EQ(chmod((*this / "lower/d").c_str(), 03725), 0);
+  Start();
+  for (const char* name : {"a", "d"}) EXPECT_TRUE(fs_->SetXattr(Node(name), "user.color", "red", 0).ok());
+  EXPECT_EQ(Attr("a").st_mode & 07777, 07153u);
+  EXPECT_EQ(Attr("d").st_mode & 07777, 03725u);
+}
+
 TEST_F(CopyUpTest, ReadingCopiesNothing) {
   WriteFile(*this / "lower/a", "data");
   Start();
@@ -62,6 +73,22 @@ TEST_F(CopyUpTest, SymlinkItselfIsCopied) {
   change.times[1] = {6, 0};
   EXPECT_TRUE(fs_->SetAttr(Node("l"), change).ok());
   EXPECT_EQ(Upper(), Strings{"l -> nowhere"});
+  EXPECT_EQ(Attr("l").st_mtim.tv_sec, 6);
+}
+
+TEST_F(CopyUpTest, CallsOnASymlinkLeaveItsTargetAlone) {
+  Put("outside", "");
+  ASSERT_EQ(symlink((*this / "outside").c_str(), (*this / "lower/l").c_str()), 0);
+  Start();
+  EXPECT_EQ(fs_->SetXattr(Node("l"), "user.color", "red", 0), EPERM);
+  EXPECT_LT(getxattr((*this / "outside").c_str(), "user.color", nullptr, 0), 0);
+  AttrChange change;
+  change.set_times = true;
+  change.times[0] = change.times[1] = {6, 0};
+  EXPECT_TRUE(fs_->SetAttr(Node("l"), change).ok());
+  struct stat st;
+  ASSERT_EQ(stat((*this / "outside").c_str(), &st), 0);
+  EXPECT_NE(st.st_mtim.tv_sec, 6);
   EXPECT_EQ(Attr("l").st_mtim.tv_sec, 6);
 }
 

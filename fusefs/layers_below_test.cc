@@ -197,6 +197,7 @@ TEST_F(LayersBelowTest, RedirectsAreNotFollowedWhereTheyMustNotBe) {
   Put("lower/d/file", "data");
   Put("lower/z/by name", "name");
   Start();
+  EXPECT_EQ(Contents("z/by name"), "name");
   EXPECT_EQ(List("z").size(), 1u);
 }
 

@@ -80,13 +80,17 @@ TEST_F(OpenBranchesTest, FileForADirectory) {
 
 TEST_F(OpenBranchesTest, UnreadableLayer) {
   if (geteuid() != 0) GTEST_SKIP() << "becomes another user, which needs root";
-  ASSERT_EQ(chmod((temp_ / "b").c_str(), 0), 0);
-  ASSERT_EQ(chmod(temp_.path().c_str(), 0755), 0);
+  unsetenv("TEST_TMPDIR");  // may lie where another user cannot go
+  TempDir temp;
+  for (const char* name : {"a", "b"}) MakeDirs(temp / name);
+  ASSERT_EQ(chmod((temp / "b").c_str(), 0), 0);
+  ASSERT_EQ(chmod(temp.path().c_str(), 0755), 0);
   ASSERT_EQ(seteuid(65534), 0);
   absl::StatusOr<std::vector<OpenedBranch>> opened =
-      OpenBranches(Parse({"-o", "lowerdir=" + temp_ / "a:" + temp_ / "b", "/m"}));
+      OpenBranches(Parse({"-o", "lowerdir=" + temp / "a:" + temp / "b", "/m"}));
   ASSERT_EQ(seteuid(0), 0);
-  EXPECT_THAT(std::string(opened.status().message()), HasSubstr("Permission denied"));
+  EXPECT_THAT(std::string(opened.status().message()),
+              HasSubstr("'" + temp / "b" + "' cannot be read: Permission denied"));
 }
 
 TEST_F(OpenBranchesTest, LayerListedTwice) {

@@ -169,5 +169,23 @@ TEST_F(RenameTest, XattrWhiteoutsAreLeftInTwoSteps) {
   EXPECT_EQ(Attr("b").st_nlink, 1u);
 }
 
+TEST_F(RenameTest, AtNoMomentHasAFileNeitherName) {
+  for (WhiteoutEncoding encoding : {WhiteoutEncoding::kCharDevice, WhiteoutEncoding::kXattr}) {
+    options_.write_whiteouts = encoding;
+    for (const char* layer : {"upper/", "lower/"}) WriteFile(*this / (std::string(layer) + "a"), layer);
+    Start();
+    int moments = 0;
+    upper_branch_->before = [&] {
+      ++moments;
+      EXPECT_TRUE(ReadFile(*this / "upper/a") == "upper/" || ReadFile(*this / "upper/b") == "upper/");
+    };
+    EXPECT_TRUE(Rename("a", "b").ok());
+    EXPECT_GT(moments, 0);
+    EXPECT_EQ(Contents("b"), "upper/");
+    fs_.reset();
+    for (const char* name : {"upper/a", "upper/b"}) ASSERT_EQ(unlink((*this / name).c_str()), 0);
+  }
+}
+
 }  // namespace
 }  // namespace acetate::fusefs

@@ -1,9 +1,12 @@
 // Unions with several writable branches, or one that is not on top: where things go, and what is seen then.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/fs.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 
+#include "common/syscalls.h"
 #include "fusefs/stack_scene.h"
 
 namespace acetate::fusefs {
@@ -176,6 +179,80 @@ TEST(SeveralWritableTest, RoundRobinTakesTurns) {
   for (const char* name : {"a", "b", "c", "d"}) EXPECT_EQ(scene.Create(name), 0);
   EXPECT_EQ(scene.Held(0).size(), 2u);
   EXPECT_EQ(scene.Held(1).size(), 2u);
+}
+
+// A branch that tells how much is free in it, and has no room when that is nothing.
+class SizedBranch : public DirectoryBranch {
+ public:
+  SizedBranch(BranchSpec spec, BranchId id, UniqueFd root, fsblkcnt_t free)
+      : DirectoryBranch(std::move(spec), id, std::move(root)), free_(free) {}
+
+  ErrnoOr<struct statvfs> StatFs(int dirfd) const override {
+    ACETATE_ASSIGN_OR_RETURN(struct statvfs st, DirectoryBranch::StatFs(dirfd));
+    st.f_bavail = free_;
+    return st;
+  }
+  ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override {
+    if ((flags & O_CREAT) != 0 && free_ == 0) return Errno(ENOSPC);
+    return DirectoryBranch::Open(dirfd, name, flags, mode);
+  }
+  Errno Link(int old_dirfd, const char* old_name, int new_dirfd, const char* new_name) const override {
+    return free_ == 0 ? Errno(ENOSPC) : DirectoryBranch::Link(old_dirfd, old_name, new_dirfd, new_name);
+  }
+
+ private:
+  const fsblkcnt_t free_;
+};
+
+// The branches of a scene made anew, with so much free in those that are writable.
+void StartSized(StackScene& scene, const std::vector<std::string>& modes, const std::vector<fsblkcnt_t>& free) {
+  std::vector<UnionFs::NewBranch> branches;
+  for (size_t i = 0; i < modes.size(); ++i) {
+    BranchSpec spec;
+    spec.path = scene / std::to_string(i);
+    spec.mode = modes[i] == "rw" ? BranchMode::kReadWrite : BranchMode::kReadOnly;
+    UniqueFd root = *sys::OpenAt(AT_FDCWD, spec.path.c_str(), O_PATH | O_DIRECTORY);
+    UniqueFd work;
+    if (modes[i] == "rw") {
+      work = *sys::OpenAt(AT_FDCWD, (scene / ("work" + std::to_string(i))).c_str(), O_RDONLY | O_DIRECTORY);
+    }
+    branches.push_back(
+        {std::make_unique<SizedBranch>(spec, static_cast<BranchId>(i), std::move(root), free[i]), std::move(work)});
+  }
+  scene.fs_ = *UnionFs::Create(scene.options_, std::move(branches), Identity::OfProcess(), &scene.stats_);
+}
+
+TEST(SeveralWritableTest, TheFreestIsFoundOut) {
+  const std::vector<std::string> modes = {"rw", "rw", "rw"};
+  StackScene scene(modes);
+  scene.options_.create_policy = CreatePolicy::kMostFreeSpace;
+  MakeDirs(scene / "0/d");
+  MakeDirs(scene / "2/d");
+  StartSized(scene, modes, {10, 30, 20});
+  EXPECT_EQ(scene.Create("d/freest"), 0);
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/", "d/freest"));
+  scene.options_.create_policy = CreatePolicy::kParentMostFreeSpace;
+  StartSized(scene, modes, {10, 30, 20});
+  EXPECT_EQ(scene.Create("d/both"), 0);
+  EXPECT_EQ(scene.Create("top"), 0);
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/", "d/both", "d/freest", "top"));
+}
+
+TEST(SeveralWritableTest, AFullBranchIsPassedOver) {
+  const std::vector<std::string> modes = {"rw", "rw", "ro"};
+  StackScene scene(modes);
+  scene.Put("2/d/copied", "old");
+  scene.Put("2/d/removed", "old");
+  StartSized(scene, modes, {10, 0, 0});  // the nearest to the directory is the one that would be taken
+  EXPECT_EQ(scene.Create("d/new"), 0);
+  EXPECT_EQ(scene.Write("d/copied", "new"), 0);
+  EXPECT_EQ(scene.Unlink("d/removed"), 0);
+  EXPECT_THAT(scene.Held(0), ElementsAre("d/", "d/copied", "d/new", "d/removed (whiteout)"));
+  EXPECT_THAT(scene.Held(1), ElementsAre("d/"));
+  EXPECT_EQ(scene.Contents("d/copied"), "new");
+  StartSized(scene, modes, {0, 0, 0});
+  EXPECT_EQ(scene.Create("d/newer"), ENOSPC);
+  EXPECT_TRUE(scene.WorkIsClean());
 }
 
 TEST(SeveralWritableTest, ADirectorysTimesFollowChangesInAnyBranch) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/temp_dir.h"
+#include "fusefs/make_branch.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -81,6 +82,23 @@ TEST_F(StrictBranchTest, WhatCannotBeSyncedIsNotPublished) {
   EXPECT_EQ(branch_->Rename(branch_->root_fd(), "file", dir_.get(), "moved", 0), EIO);
   EXPECT_EQ(branch_->Rename(branch_->root_fd(), "none", dir_.get(), "moved", 0), ENOENT);
   EXPECT_EQ(access((temp_ / "file").c_str(), F_OK), 0);
+}
+
+TEST_F(StrictBranchTest, IsWhatIsWrittenWhereThatIsAskedFor) {
+  auto is_strict = [&](SyncMode sync, BranchMode mode) {
+    Options options;
+    options.sync = sync;
+    BranchSpec spec;
+    spec.path = temp_.path();
+    spec.mode = mode;
+    UniqueFd root(open(temp_.path().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const std::unique_ptr<Branch> branch = *MakeBranch(options, spec, 0, std::move(root), nullptr);
+    return dynamic_cast<const StrictBranch*>(branch.get()) != nullptr;
+  };
+  EXPECT_TRUE(is_strict(SyncMode::kStrict, BranchMode::kReadWrite));
+  EXPECT_FALSE(is_strict(SyncMode::kStrict, BranchMode::kReadOnly));
+  EXPECT_FALSE(is_strict(SyncMode::kAuto, BranchMode::kReadWrite));
+  EXPECT_FALSE(is_strict(SyncMode::kVolatile, BranchMode::kReadWrite));
 }
 
 }  // namespace

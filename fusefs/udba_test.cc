@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 
+#include "common/unique_fd.h"
 #include "fusefs/program_scene.h"
 
 namespace acetate::fusefs {
@@ -67,6 +68,12 @@ TEST_P(UdbaTest, ContentsAndAttributesChange) {
   ASSERT_EQ(chmod((scene_ / "b/fb").c_str(), 0700), 0);
   struct stat st;
   EXPECT_TRUE(Soon([&] { return stat((scene_ / "mnt/fb").c_str(), &st) == 0 && (st.st_mode & 07777) == 0700; }));
+  // In place: nothing but the contents tells, and the time, which is set since two writes may have the same.
+  UniqueFd file(open((scene_ / "b/fb").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_EQ(pwrite(file.get(), "L", 1, 0), 1);
+  const struct timespec times[2] = {{1000, 0}, {1000, 0}};
+  ASSERT_EQ(futimens(file.get(), times), 0);
+  EXPECT_TRUE(Soon([&] { return Holds("fb", "Longer"); }));
 }
 
 TEST_P(UdbaTest, DirectoriesAreFollowed) {

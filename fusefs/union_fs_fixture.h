@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,9 +31,14 @@ class FailingBranch : public DirectoryBranch {
 
   std::string failing;
   int error = 0;
+  // Called before each of these calls, with what the layer holds then.
+  std::function<void()> before;
 
  private:
-  bool Fails(const char* call) const { return failing == call; }
+  bool Fails(const char* call) const {
+    if (before) before();
+    return failing == call;
+  }
 };
 
 class UnionFsTest : public testing::Test {

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Checks the source without running it. Usage: tests/lint.sh [--tidy] [FILE...]
 #
-# clang-format for C++ and shellcheck for scripts, over the whole tree or over the files named; with --tidy also
-# clang-tidy, which takes some seconds for each C++ file. Exit status 1 when something is found.
+# clang-format for C++ and shellcheck for scripts, over the whole tree or over the files named; whether the mutations of
+# tests/mutation still fit the source; with --tidy also clang-tidy, which takes some seconds for each C++ file. Exit
+# status 1 when something is found.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/lib/say.sh
@@ -42,6 +43,8 @@ if [[ ${#scripts[@]} -gt 0 ]]; then
   say "shellcheck: ${#scripts[@]} scripts"
   shellcheck "${scripts[@]}" || status=1
 fi
+say "mutations: do they fit the source"
+python3 tests/mutation/mutations.py check || status=1
 if $tidy && [[ ${#units[@]} -gt 0 ]]; then
   say "clang-tidy: ${#units[@]} files"
   # What Bazel passes to the compiler, without asking it: the options of .bazelrc and the libfuse that was chosen.

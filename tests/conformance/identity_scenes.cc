@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -13,7 +14,7 @@ namespace {
 
 class IdentityScene : public SceneTest {};
 
-TEST_F(IdentityScene, TheNumberStaysOverCopyUpAndRename) {
+TEST_F(IdentityScene, TheNumberStaysOverCopyUpRenameAndRemount) {
   WriteFile(Lower("file"), "f");
   MakeDirs(Lower("dir"));
   ASSERT_EQ(symlink("file", Lower("link").c_str()), 0);
@@ -28,6 +29,12 @@ TEST_F(IdentityScene, TheNumberStaysOverCopyUpAndRename) {
   for (const char* name : {"file", "link"}) {
     ASSERT_EQ(rename(Union(name).c_str(), Union("dir/" + std::string(name)).c_str()), 0);
     EXPECT_EQ(StatOf(Union("dir/" + std::string(name))).st_ino, before.at(name)) << name;
+  }
+  Remount();
+  for (const char* name : {"dir", "dir/file", "dir/link"}) {
+    // Nobody else can mark a symlink.
+    if (name == std::string("dir/link") && !IsMachineRoot()) continue;
+    EXPECT_EQ(StatOf(Union(name)).st_ino, before.at(std::filesystem::path(name).filename())) << name;
   }
 }
 

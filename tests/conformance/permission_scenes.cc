@@ -163,6 +163,27 @@ TEST_F(OtherUsersScene, WritingClearsSetIdBits) {
   EXPECT_EQ(ModeOf("by-root"), 06777u) << "root may";
 }
 
+TEST_F(OtherUsersScene, SoDoesChangingTheContentsWithoutAWrite) {
+  const std::string data(10000, 'p');
+  for (const char* name : {"truncated", "punched", "copied to"}) WriteFile(Lower(name), data, 06777);
+  WriteFile(Lower("source"), data, 0644);
+  MountForAll();
+  EXPECT_EQ(As(kAlice, [] { return Error(truncate("truncated", 1)); }), 0);
+  EXPECT_EQ(As(kAlice,
+               [] {
+                 const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+                 return Error(fallocate(open("punched", O_WRONLY), mode, 0, 4096));
+               }),
+            0);
+  EXPECT_EQ(As(kAlice,
+               [] {
+                 const int from = open("source", O_RDONLY);
+                 return copy_file_range(from, nullptr, open("copied to", O_WRONLY), nullptr, 100, 0) == 100 ? 0 : errno;
+               }),
+            0);
+  for (const char* name : {"truncated", "punched", "copied to"}) EXPECT_EQ(ModeOf(name), 0777u) << name;
+}
+
 TEST_F(OtherUsersScene, AStrangerToTheGroupClearsSetgidWithoutGroupExecution) {
   const Strings names = {"write", "truncate", "fallocate", "chown", "member"};
   for (const std::string& name : names) {

@@ -41,7 +41,7 @@ test        fuse-overlayfs          a peer to compare with
 test        git                     a real program for the container
 test        hyperfine               compares times
 test        podman                  a container engine on top of fusefs
-test        python3                 reads the test reports
+test        python3                 reads the test reports and the mutations
 test        rsync                   a real program for the container
 test        runc                    the runtime of podman; crun refuses hybrid cgroups
 test        shellcheck              checks the scripts
