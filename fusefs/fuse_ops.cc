@@ -313,17 +313,20 @@ void Release(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
 void Init(void* userdata, fuse_conn_info* connection) {
   auto* context = static_cast<FuseContext*>(userdata);
   context->stats->Count(Opcode::kInit);
-  // Truncation is a SETATTR, since OPEN is not answered. Data need no checking where the branches change only
-  // through us.
-  // Setuid bits are cleared by the kernel, or with KILLPRIV_V2 by us where the request says so.
-  unsigned unwanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV;
+  // Truncation is a SETATTR, since OPEN is not answered. Setuid bits are cleared by the kernel, or with KILLPRIV_V2 by
+  // us where the request says so. With READDIRPLUS_AUTO only the beginning of a large directory comes with attributes,
+  // since most programs list all of it before they ask for the first entry's.
+  unsigned unwanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_READDIRPLUS_AUTO;
   unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
-                    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL |
-                    FUSE_CAP_DONT_MASK;
+                    FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 #if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
   wanted |= FUSE_CAP_HANDLE_KILLPRIV_V2;
 #endif
-  (context->options->udba == Udba::kReval ? wanted : unwanted) |= FUSE_CAP_AUTO_INVAL_DATA;
+  // Where others change the branches, data are checked at each open, and attributes are asked for whenever they are
+  // used.
+  const bool reval = context->options->udba == Udba::kReval;
+  (reval ? wanted : unwanted) |= FUSE_CAP_AUTO_INVAL_DATA;
+  (reval ? unwanted : wanted) |= FUSE_CAP_READDIRPLUS;
   if (context->options->writeback) wanted |= FUSE_CAP_WRITEBACK_CACHE;
   connection->want &= ~unwanted;
   connection->want |= connection->capable & wanted;
