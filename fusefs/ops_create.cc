@@ -261,7 +261,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   inode->protection = Protection::kNone;
   ACETATE_RETURN_IF_ERROR(PresentLocked(inode.get(), &st));
   orphans_.insert(inode.get());
-  stats_->Set(Gauge::kKnownInodes, ++known_);
+  CountKnown(1);
   Entry entry;
   entry.attr = st;
   entry.node = IdOf(inode.release());

@@ -1,5 +1,6 @@
 // Names: lookup, forget, listing, and the filesystem's size.
 #include <dirent.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <climits>
@@ -7,6 +8,12 @@
 #include "fusefs/union_fs.h"
 
 namespace acetate::fusefs {
+namespace {
+
+// As many are worth giving their memory back: some 10 MiB.
+constexpr int64_t kManyInodes = 25000;
+
+}  // namespace
 
 ErrnoOr<Entry> UnionFs::Lookup(NodeId parent, const std::string& name) {
   MutexLock lock(&mu_);
@@ -19,10 +26,16 @@ ErrnoOr<Entry> UnionFs::Lookup(NodeId parent, const std::string& name) {
 
 void UnionFs::Forget(NodeId node, uint64_t lookups) {
   if (node == kRootId) return;
-  MutexLock lock(&mu_);
-  Inode* inode = Get(node);
-  inode->lookups -= std::min(lookups, inode->lookups);
-  FreeIfUnused(inode);
+  {
+    MutexLock lock(&mu_);
+    Inode* inode = Get(node);
+    inode->lookups -= std::min(lookups, inode->lookups);
+    FreeIfUnused(inode);
+    if (most_known_ - known_ < kManyInodes || known_ > most_known_ / 2) return;
+    most_known_ = known_;
+  }
+  // Of itself the C library gives nothing back while something later is in use.
+  malloc_trim(0);
 }
 
 Errno UnionFs::ReadDir(NodeId node, uint64_t offset, bool plus, DirSink* sink) {

@@ -3,6 +3,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 #include "absl/strings/str_cat.h"
 #include "fusefs/union_fs_fixture.h"
 
@@ -160,6 +162,40 @@ TEST_F(LookupTest, DotWhNamesAreOrdinaryUnlessTheBranchIsInThatFormat) {
   WriteFile(*this / "bottom/a", "");
   Start();
   EXPECT_EQ(List(""), (Names{{".wh.a", DT_REG}, {"a", DT_REG}}));
+}
+
+// Bytes of this process that are in memory.
+size_t Resident() {
+  size_t total = 0, resident = 0;
+  FILE* file = fopen("/proc/self/statm", "re");
+  if (file == nullptr || fscanf(file, "%zu %zu", &total, &resident) != 2) ADD_FAILURE() << "no /proc/self/statm";
+  if (file != nullptr) fclose(file);
+  return resident * static_cast<size_t>(getpagesize());
+}
+
+TEST_F(LookupTest, ManyKnownFilesTakeHalfAKilobyteEachAndGiveItBack) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "memory is the sanitizer's";
+#endif
+  constexpr size_t kDirs = 120, kFiles = 1000;
+  for (size_t d = 0; d < kDirs; ++d) {
+    MakeDirs(absl::StrCat(*this / "lower/directory", d));
+    for (size_t i = 0; i < kFiles; ++i) WriteFile(absl::StrCat(*this / "lower/directory", d, "/file", i), "");
+  }
+  Start();
+  const size_t before = Resident();
+  std::vector<NodeId> known;
+  for (size_t d = 0; d < kDirs; ++d) {
+    known.push_back(Node(absl::StrCat("directory", d)));
+    LimitedSink sink(kFiles + 2);
+    ASSERT_EQ(fs_->ReadDir(known.back(), 0, /*plus=*/true, &sink), 0);
+    for (const auto& [name, node] : sink.nodes) known.push_back(node);
+  }
+  ASSERT_EQ(known.size(), kDirs * (kFiles + 1));
+  EXPECT_LT(Resident() - before, known.size() * 512);
+  const size_t most = Resident();
+  for (auto node = known.rbegin(); node != known.rend(); ++node) fs_->Forget(*node, 1);
+  EXPECT_LT(Resident() - before, (most - before) / 4);
 }
 
 }  // namespace

@@ -301,13 +301,19 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
     writable->linked[st->st_ino] = inode.get();
   }
   BindTo(dentry, inode.get());
-  stats_->Set(Gauge::kKnownInodes, ++known_);
+  CountKnown(1);
   Inode* bound = inode.release();
   if (Errno error = PresentLocked(bound, st); !error.ok()) {
     FreeIfUnused(bound);
     return error;
   }
   return bound;
+}
+
+void UnionFs::CountKnown(int64_t change) {
+  known_ += change;
+  most_known_ = std::max(most_known_, known_);
+  stats_->Set(Gauge::kKnownInodes, known_);
 }
 
 void UnionFs::FreeIfUnused(Inode* inode) {
@@ -324,7 +330,7 @@ void UnionFs::FreeIfUnused(Inode* inode) {
       Unbind(inode->names.back());
     }
     delete inode;
-    stats_->Set(Gauge::kKnownInodes, --known_);
+    CountKnown(-1);
     if (holders.empty()) return;
     for (; holders.size() > 1; holders.pop_back()) {
       --holders.back()->children;

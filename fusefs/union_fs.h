@@ -198,6 +198,7 @@ class UnionFs {
   void BindTo(Dentry* dentry, Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Unbind(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FreeIfUnused(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CountKnown(int64_t change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<struct stat> AttrLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What stat says of the object itself, as the union shows it.
   Errno PresentLocked(Inode* inode, struct stat* st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -549,6 +550,7 @@ class UnionFs {
   absl::flat_hash_map<int, Inode*> watched_ ABSL_GUARDED_BY(mu_);
   bool blind_ ABSL_GUARDED_BY(mu_) = false;  // some directory could not be watched
   int64_t known_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t most_known_ ABSL_GUARDED_BY(mu_) = 0;  // since memory was last given back
 };
 
 }  // namespace acetate::fusefs
