@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import memory
 import report
 from layers import Layers, Sizes
 from systems import System, all_systems
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument("--case", action="append", metavar="TEXT", help="only cases with TEXT in their name")
     parser.add_argument("--system", action="append", help="only these systems: native, overlayfs, fusefs...")
     parser.add_argument("--option", default="", metavar="OPTIONS", help="mount options of fusefs")
+    parser.add_argument("--no-memory", action="store_true", help="times only")
     parser.add_argument("--output", metavar="DIR", help="write NAME.md and NAME.svg there, for each --on")
     args = parser.parse_args()
     cases = [case for case in CASES if not args.case or any(text in case.name for text in args.case)]
@@ -96,6 +98,8 @@ def main() -> int:
             samples = compare(cases, systems, layers, base / "run", args.rounds or (1 if args.quick else 3))
             names = [system.name for system in systems]
             text = f"{title}\n\n{report.table(samples, names, SUBJECT, PEERS)}"
+            if not args.no_memory:
+                text += "\n" + memory.table(systems, layers, base / "run", 50000 if args.quick else 1000000)
             print(text)
             if args.output:
                 name = "tmpfs" if place == "tmpfs" else "disk"

@@ -57,13 +57,18 @@ class System:
         return found
 
     def memory(self) -> int:
-        """What the daemons hold, in bytes, shared pages counted by their share."""
-        total = 0
-        for pid in self.daemons():
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-        return total
+        """What the daemons of the last mount hold, in bytes, shared pages counted by their share."""
+        return sum(_pss(pid) for pid in self.daemons())
+
+    def memory_of_all(self) -> int:
+        """The same of all daemons of this system."""
+        self.pids_before = set()
+        return self.memory()
+
+
+def _pss(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _pids() -> set[int]:

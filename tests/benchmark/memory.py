@@ -1,0 +1,61 @@
+"""What the daemons hold in memory: with very many known files, and twenty of them over the same layers."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from layers import Layers
+from systems import System
+
+MOUNTS = 20
+
+
+def _many(base: Path, files: int) -> Path:
+    layer = base / "many"
+    for d in range(files // 1000):
+        (layer / f"directory{d}").mkdir(parents=True)
+        at = os.open(layer / f"directory{d}", os.O_RDONLY)
+        for i in range(1000):
+            os.close(os.open(f"file{i:04}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=at))
+        os.close(at)
+    return layer
+
+
+def _walk(root: Path) -> float:
+    start = time.perf_counter()
+    subprocess.run(["find", ".", "-size", "+1"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def table(systems: list[System], layers: Layers, scratch: Path, files: int) -> str:
+    """A line for each system that has a daemon."""
+    many = _many(scratch / "many-layer", files)
+    lines = [
+        f"| system | first walk over {files} files, s | second, s | MiB | bytes a file | after the kernel forgot them, MiB "
+        f"| {MOUNTS} mounts, MiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for system in systems:
+        if not system.program:
+            continue
+        root = system.mount([many], scratch / "one")
+        first, second = _walk(root), _walk(root)
+        known = system.memory()
+        Path("/proc/sys/vm/drop_caches").write_text("2")
+        time.sleep(2)
+        forgotten = system.memory()
+        system.unmount(root)
+        shutil.rmtree(scratch / "one")
+        roots = [system.mount(layers.lowers, scratch / str(i)) for i in range(MOUNTS)]
+        for root in roots:
+            subprocess.run(["find", "tree"], cwd=root, check=True, stdout=subprocess.DEVNULL)
+        together = system.memory_of_all()
+        for i, root in enumerate(roots):
+            system.unmount(root)
+            shutil.rmtree(scratch / str(i))
+        cells = [f"{first:.1f}", f"{second:.1f}", known >> 20, known // files, forgotten >> 20, together >> 20]
+        lines.append(f"| {system.name} | " + " | ".join(map(str, cells)) + " |")
+    shutil.rmtree(scratch / "many-layer")
+    return "\n".join(lines) + "\n"
