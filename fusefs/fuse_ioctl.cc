@@ -53,6 +53,7 @@ void TakeValue(fuse_req_t req, fuse_ino_t node, const void* input, size_t size, 
 
 void HandleIoctl(fuse_req_t req, fuse_ino_t node, unsigned command, void*, fuse_file_info*, unsigned, const void* input,
                  size_t input_size, size_t output_size) {
+  NeverCancelThisThread();
   auto* context = static_cast<FuseContext*>(fuse_req_userdata(req));
   context->stats->Count(Opcode::kIoctl);
   UnionFs* fs = context->fs;

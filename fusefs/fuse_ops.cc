@@ -17,6 +17,7 @@ FuseContext* ContextOf(fuse_req_t req) { return static_cast<FuseContext*>(fuse_r
 
 // Every handler begins here: the request is counted, the union returned.
 UnionFs* Begin(fuse_req_t req, Opcode opcode) {
+  NeverCancelThisThread();
   FuseContext* context = ContextOf(req);
   context->stats->Count(opcode);
   return context->fs;
@@ -469,7 +470,5 @@ fuse_session* NewFuseSession(FuseContext* context, fuse_args* args) {
   context->session = fuse_session_new(args, &kOps, sizeof(kOps), context);
   return context->session;
 }
-
-int RunLoop(fuse_session* session) { return fuse_session_loop(session); }
 
 }  // namespace acetate::fusefs

@@ -1,0 +1,61 @@
+// Who reads the requests, decided from what was seen in the last moments. Pure: no clock, no threads.
+//
+// Nearly all of a round trip is waking a thread on another, idle CPU. So one thread does everything on the CPU of the
+// client, as long as that CPU has nothing else to do.
+#pragma once
+
+#include <cstdint>
+
+namespace acetate::fusefs {
+
+enum class Lead {
+  kFollow,   // one thread, on the client's CPU, which everything else there goes before (SCHED_IDLE)
+  kAlone,    // one ordinary thread: others want the CPUs, and it is to get its share
+  kSeveral,  // several ordinary threads: several clients at once, or one that cannot be followed
+};
+
+// What was seen since the moment before.
+struct Moment {
+  int64_t now_ms = 0;
+  uint64_t requests = 0;
+  uint64_t switches = 0;  // requests of another client than the request before
+  int runnable = 0;       // threads of the machine that run or want to, this one not counted
+  bool stuck = false;     // requests wait, and none was read
+  bool starved = false;   // the following thread did not get its CPU
+  bool blind = false;     // it cannot see the client
+};
+
+class LeadPolicy {
+ public:
+  // `cpus` of the machine.
+  explicit LeadPolicy(int cpus) : cpus_(cpus) {}
+
+  Lead lead() const { return lead_; }
+  // How it goes on.
+  Lead Next(const Moment& moment);
+
+  // After trouble it is not followed for so long; each time twice as long, up to the second.
+  static constexpr int64_t kShortestPause = 200;
+  static constexpr int64_t kLongestPause = 30000;
+  // So long without trouble, and the pauses begin anew.
+  static constexpr int64_t kForgiven = 5000;
+  // Moments in a row that it takes to believe it: that the machine is busy, that clients are several, that there is
+  // one.
+  static constexpr int kBusyMoments = 2;
+  static constexpr int kCrowdedMoments = 2;
+  static constexpr int kLonelyMoments = 10;
+
+ private:
+  Lead Leave(Lead to, const Moment& moment);
+
+  const int cpus_;
+  Lead lead_ = Lead::kFollow;
+  int busy_ = 0;
+  int crowded_ = 0;
+  int lonely_ = 0;
+  int64_t pause_ms_ = kShortestPause;
+  int64_t following_since_ms_ = 0;
+  int64_t follow_from_ms_ = 0;  // not before
+};
+
+}  // namespace acetate::fusefs
