@@ -48,7 +48,7 @@ class LeadPolicy {
  private:
   Lead Leave(Lead to, const Moment& moment);
 
-  const int cpus_;
+  int cpus_;
   Lead lead_ = Lead::kFollow;
   int busy_ = 0;
   int crowded_ = 0;
