@@ -96,7 +96,8 @@ TEST(CpuFollowerTest, GoesWhereItsClientIs) {
     ++seen;
     Client client(cpu);
     OnAThread([&] {
-      CpuFollower follower;
+      ClaimedCpus claimed;
+      CpuFollower follower(&claimed);
       ASSERT_TRUE(follower.works());
       EXPECT_EQ(sched_getscheduler(0), SCHED_IDLE);
       for (int i = 0; i < 8; ++i) EXPECT_EQ(follower.Follow(client.pid()), CpuFollower::View::kClear);
@@ -113,7 +114,8 @@ TEST(CpuFollowerTest, GoesWhereItsClientIs) {
 
 TEST(CpuFollowerTest, SaysThatItCannotSeeItsClients) {
   OnAThread([] {
-    CpuFollower follower;
+    ClaimedCpus claimed;
+    CpuFollower follower(&claimed);
     const int before = AllowedCpus();
     CpuFollower::View view = CpuFollower::View::kClear;
     for (int i = 0; i < 1000 && view == CpuFollower::View::kClear; ++i) view = follower.Follow(0x3fffffff);
@@ -124,7 +126,8 @@ TEST(CpuFollowerTest, SaysThatItCannotSeeItsClients) {
 
 TEST(CpuFollowerTest, NobodysRequestsSayNothing) {
   OnAThread([] {
-    CpuFollower follower;
+    ClaimedCpus claimed;
+    CpuFollower follower(&claimed);
     for (int i = 0; i < 1000; ++i) EXPECT_EQ(follower.Follow(0), CpuFollower::View::kClear);
   });
 }

@@ -10,12 +10,11 @@ constexpr uint64_t kEnoughRequests = 16;
 
 }  // namespace
 
-// Not followed any more, for a while.
-Lead LeadPolicy::Leave(Lead to, const Moment& moment) {
+// Nobody is followed for a while.
+void LeadPolicy::Leave(const Moment& moment) {
   if (moment.now_ms - following_since_ms_ >= kForgiven) pause_ms_ = kShortestPause;
   follow_from_ms_ = moment.now_ms + pause_ms_;
   pause_ms_ = std::min(2 * pause_ms_, kLongestPause);
-  return to;
 }
 
 Lead LeadPolicy::Next(const Moment& moment) {
@@ -25,34 +24,27 @@ Lead LeadPolicy::Next(const Moment& moment) {
     crowded_ = crowded ? crowded_ + 1 : 0;
     lonely_ = crowded ? 0 : lonely_ + 1;
   }
-  switch (lead_) {
-    case Lead::kFollow:
-      if (crowded_ >= kCrowdedMoments) {
-        lead_ = Lead::kSeveral;
-      } else if (moment.blind) {
-        lead_ = Leave(Lead::kSeveral, moment);
-      } else if (moment.stuck || moment.starved || busy_ >= kBusyMoments) {
-        lead_ = Leave(Lead::kAlone, moment);
-      }
-      break;
-    case Lead::kAlone:
-      if (busy_ > 0) follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
-      if (crowded_ >= kCrowdedMoments) {
-        lead_ = Lead::kSeveral;
-      } else if (moment.now_ms >= follow_from_ms_) {
-        lead_ = Lead::kFollow;
-        following_since_ms_ = moment.now_ms;
-      }
-      break;
-    case Lead::kSeveral:
-      if (lonely_ < kLonelyMoments || moment.now_ms < follow_from_ms_) break;
-      if (busy_ > 0) {
-        lead_ = Lead::kAlone;
-      } else {
-        lead_ = Lead::kFollow;
-        following_since_ms_ = moment.now_ms;
-      }
-      break;
+  bool several = lead_ == Lead::kSeveral || lead_ == Lead::kFollowEach;
+  several = several ? lonely_ < kLonelyMoments : crowded_ >= kCrowdedMoments;
+  bool follows = Follows(lead_);
+  if (follows) {
+    if (moment.stuck || moment.starved || moment.blind || busy_ >= kBusyMoments) {
+      Leave(moment);
+      follows = false;
+    }
+  } else {
+    if (busy_ > 0) follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
+    if (moment.now_ms >= follow_from_ms_) {
+      following_since_ms_ = moment.now_ms;
+      follows = true;
+    }
+  }
+  if (moment.blind) blind_ = true;
+  if (follows) blind_ = false;
+  if (follows) {
+    lead_ = several ? Lead::kFollowEach : Lead::kFollow;
+  } else {
+    lead_ = several || blind_ ? Lead::kSeveral : Lead::kAlone;
   }
   return lead_;
 }

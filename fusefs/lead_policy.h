@@ -9,20 +9,23 @@
 namespace acetate::fusefs {
 
 enum class Lead {
-  kFollow,   // one thread, on the client's CPU, which everything else there goes before (SCHED_IDLE)
-  kAlone,    // one ordinary thread: others want the CPUs, and it is to get its share
-  kSeveral,  // several ordinary threads: several clients at once, or one that cannot be followed
+  kFollow,      // one thread, on the client's CPU, which everything else there goes before (SCHED_IDLE)
+  kFollowEach,  // several such: several clients at once, each on a CPU of its own
+  kAlone,       // one ordinary thread: others want the CPUs, and it is to get its share
+  kSeveral,     // several ordinary threads: more clients than CPUs, or such that cannot be followed
 };
+
+inline bool Follows(Lead lead) { return lead == Lead::kFollow || lead == Lead::kFollowEach; }
 
 // What was seen since the moment before.
 struct Moment {
   int64_t now_ms = 0;
   uint64_t requests = 0;
   uint64_t switches = 0;  // requests of another client than the request before
-  int runnable = 0;       // threads of the machine that run or want to, this one not counted
+  int runnable = 0;       // threads of the machine that run or want to, those not counted that read requests
   bool stuck = false;     // requests wait, and none was read
-  bool starved = false;   // the following thread did not get its CPU
-  bool blind = false;     // it cannot see the client
+  bool starved = false;   // a following thread did not get its CPU
+  bool blind = false;     // it cannot see its client
 };
 
 class LeadPolicy {
@@ -46,13 +49,14 @@ class LeadPolicy {
   static constexpr int kLonelyMoments = 10;
 
  private:
-  Lead Leave(Lead to, const Moment& moment);
+  void Leave(const Moment& moment);
 
   int cpus_;
   Lead lead_ = Lead::kFollow;
   int busy_ = 0;
   int crowded_ = 0;
   int lonely_ = 0;
+  bool blind_ = false;  // why nobody is followed
   int64_t pause_ms_ = kShortestPause;
   int64_t following_since_ms_ = 0;
   int64_t follow_from_ms_ = 0;  // not before

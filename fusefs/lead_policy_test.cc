@@ -57,8 +57,10 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
       {"starved", {Starved()}, Lead::kAlone},
       {"a client that cannot be seen", {Blind()}, Lead::kSeveral},
       {"several for a moment", {Crowded(), Quiet()}, Lead::kFollow},
-      {"several", {Crowded(), Crowded()}, Lead::kSeveral},
-      {"several, and nobody for a while", {Crowded(), Crowded(), Idle(), Idle()}, Lead::kSeveral},
+      {"several", {Crowded(), Crowded()}, Lead::kFollowEach},
+      {"several, and nobody for a while", {Crowded(), Crowded(), Idle(), Idle()}, Lead::kFollowEach},
+      {"several, one of them starved", {Crowded(), Crowded(), Starved()}, Lead::kSeveral},
+      {"several that cannot be seen", {Crowded(), Crowded(), Blind()}, Lead::kSeveral},
       {"several on a busy machine", {Busy(), Busy(), Crowded(), Crowded()}, Lead::kSeveral},
       {"too few requests to tell", {{.requests = 4, .switches = 4}, {.requests = 4, .switches = 4}}, Lead::kFollow},
   };
@@ -70,14 +72,15 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
 }
 
 TEST_F(LeadPolicyTest, OneOfSeveralClientsThatIsLeftIsFollowed) {
-  ASSERT_EQ(After(Crowded(), 2), Lead::kSeveral);
-  EXPECT_EQ(After(Quiet(), LeadPolicy::kLonelyMoments - 1), Lead::kSeveral);
+  ASSERT_EQ(After(Crowded(), 2), Lead::kFollowEach);
+  EXPECT_EQ(After(Quiet(), LeadPolicy::kLonelyMoments - 1), Lead::kFollowEach);
   EXPECT_EQ(After(Quiet()), Lead::kFollow);
 }
 
 TEST_F(LeadPolicyTest, OneOfSeveralClientsThatIsLeftOnABusyMachineIsNotFollowed) {
-  ASSERT_EQ(After(Crowded(), 2), Lead::kSeveral);
-  EXPECT_EQ(After(Busy(), LeadPolicy::kLonelyMoments), Lead::kAlone);
+  ASSERT_EQ(After(Crowded(), 2), Lead::kFollowEach);
+  EXPECT_EQ(After(Busy(), 2), Lead::kSeveral);
+  EXPECT_EQ(After(Busy(), LeadPolicy::kLonelyMoments - 2), Lead::kAlone);
 }
 
 TEST_F(LeadPolicyTest, WhileTheMachineIsBusyNobodyIsFollowed) {

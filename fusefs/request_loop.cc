@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <optional>
 #include <system_error>
+#include <vector>
 
 namespace acetate::fusefs {
 namespace {
@@ -41,11 +42,10 @@ void BlockInterrupts(bool block) {
   pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
-// The threads of the machine that run or want to, the calling one not counted.
-int RunnableThreads() {
-  static const int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+// The threads of the machine that run or want to, the calling one not counted. By /proc/loadavg.
+int RunnableThreads(int loadavg_fd) {
   char text[128];
-  const ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
+  const ssize_t size = pread(loadavg_fd, text, sizeof(text) - 1, 0);
   if (size <= 0) return 0;
   text[size] = 0;
   int running = 1;
@@ -69,32 +69,56 @@ class RequestLoop::Worker : public BlockingListener {
   bool waits = false;                               // for the lead, or for work
   const absl::FunctionRef<void()>* work = nullptr;  // of another thread; null again once it is done
   CondVar work_done;
-  uint64_t seen_requests = 0;  // by the watcher
-  uint64_t seen_switches = 0;
   std::optional<CpuFollower> cpu;
 
   std::atomic<bool> leads{false};
   std::atomic<bool> in_wait{false};  // for a request: a signal makes it return
-  std::atomic<uint64_t> requests{0};
-  std::atomic<uint64_t> switches{0};
-  std::atomic<pid_t> client{0};
+  std::atomic<pid_t> client{0};      // of the last request
   std::atomic<CpuFollower::View> view{CpuFollower::View::kClear};
 
-  // Of a request of another client than the last one's.
-  void NoteClient(pid_t new_client) {
-    // Processes that follow upon each other, as in a script, are not several at once.
-    if (std::find(recent_.begin(), recent_.end(), new_client) != recent_.end()) {
-      switches.store(switches.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    } else {
-      recent_[next_++ % recent_.size()] = new_client;
+  struct Counts {
+    uint64_t requests = 0;
+    uint64_t changes = 0;   // of another client than the request before
+    uint64_t switches = 0;  // back to one that it had lately: so these are several at once, and no script's processes
+  };
+  Counts counts() const {
+    constexpr auto kRelaxed = std::memory_order_relaxed;
+    return {requests_.load(kRelaxed), changes_.load(kRelaxed), switches_.load(kRelaxed)};
+  }
+  Counts seen;  // by the watcher
+
+  // By the worker itself.
+  void CountRequest(pid_t new_client) {
+    Increment(&requests_);
+    if (new_client == 0 || new_client == client.load(std::memory_order_relaxed)) return;
+    for (const auto& recent : recent_) {
+      if (recent.load(std::memory_order_relaxed) != new_client) continue;
+      Increment(&switches_);
+      break;
     }
+    Increment(&changes_);
+    recent_[changes_.load(std::memory_order_relaxed) % recent_.size()].store(new_client, std::memory_order_relaxed);
     client.store(new_client, std::memory_order_relaxed);
   }
 
+  // Those whose requests it has had since.
+  void AddClientsSince(const Counts& before, std::vector<pid_t>* clients) const {
+    const uint64_t changes = changes_.load(std::memory_order_relaxed);
+    const uint64_t latest = std::min<uint64_t>(changes - before.changes + 1, recent_.size());
+    for (uint64_t i = 0; i < latest; ++i) clients->push_back(recent_[(changes - i) % recent_.size()]);
+  }
+
  private:
+  // By one thread alone: no bus lock is needed.
+  static void Increment(std::atomic<uint64_t>* counter) {
+    counter->store(counter->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
   RequestLoop* const loop_;
-  std::array<pid_t, 8> recent_{};
-  size_t next_ = 0;
+  std::atomic<uint64_t> requests_{0};
+  std::atomic<uint64_t> changes_{0};
+  std::atomic<uint64_t> switches_{0};
+  std::array<std::atomic<pid_t>, 8> recent_{};
 };
 
 RequestLoop::Limits RequestLoop::DefaultLimits() {
@@ -108,7 +132,7 @@ RequestLoop::Limits RequestLoop::DefaultLimits() {
 }
 
 RequestLoop::RequestLoop(RequestSource* source, const Limits& limits)
-    : source_(source), limits_(limits), policy_(limits.cpus) {
+    : source_(source), limits_(limits), loadavg_(open("/proc/loadavg", O_RDONLY | O_CLOEXEC)), policy_(limits.cpus) {
   sem_init(&ended_, 0, 0);
 }
 
@@ -124,18 +148,18 @@ size_t RequestLoop::threads() const {
   return workers_.size();
 }
 
-void RequestLoop::StartLocked(bool follower) {
+RequestLoop::Worker* RequestLoop::StartLocked(bool follower) {
   Worker& worker = workers_.emplace_back(this, follower);
   worker.waits = true;
   try {
     worker.thread = std::thread(&RequestLoop::Work, this, &worker);
   } catch (const std::system_error&) {  // no more threads: it goes on with those that there are
     workers_.pop_back();
-    return;
+    return nullptr;
   }
   worker.id = worker.thread.native_handle();
-  if (follower) follower_ = &worker;
   ++alive_;
+  return &worker;
 }
 
 void RequestLoop::Run() {
@@ -150,8 +174,7 @@ void RequestLoop::Run() {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   {
     MutexLock lock(&mu_);
-    if (limits_.follow) StartLocked(true);
-    StartLocked(false);
+    StartLocked(/*follower=*/false);
     EnsureWatcherLocked();
     ArrangeLocked();
   }
@@ -174,11 +197,11 @@ void RequestLoop::Run() {
 void RequestLoop::Work(Worker* me) {
   const std::unique_ptr<RequestSource::Slot> slot = source_->NewSlot();
   ScopedBlockingListener listener(me);
+  MutexLock lock(&mu_);
   if (me->is_follower) {
-    me->cpu.emplace();
+    me->cpu.emplace(&claimed_cpus_);
     if (!me->cpu->works()) me->view = CpuFollower::View::kBlind;
   }
-  MutexLock lock(&mu_);
   while (!ending_ || me->work != nullptr) {
     if (me->leads && me->work == nullptr) {
       mu_.Unlock();
@@ -221,14 +244,11 @@ void RequestLoop::LeadUntilTaken(Worker* me, RequestSource::Slot* slot) {
       ending_ = true;
       return;
     }
-    me->requests.store(me->requests.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     const pid_t client = slot->client();
-    if (client != 0) {
-      if (client != me->client.load(std::memory_order_relaxed)) me->NoteClient(client);
-      if (me->is_follower && me->cpu->works()) {
-        const CpuFollower::View view = me->cpu->Follow(client);
-        if (view != CpuFollower::View::kClear) me->view.store(view, std::memory_order_relaxed);
-      }
+    me->CountRequest(client);
+    if (me->is_follower && me->cpu->works()) {
+      const CpuFollower::View view = me->cpu->Follow(client);
+      if (view != CpuFollower::View::kClear) me->view.store(view, std::memory_order_relaxed);
     }
     slot->Process();
   }
@@ -243,7 +263,7 @@ void RequestLoop::RunApart(Worker* me, absl::FunctionRef<void()> work) {
       if (!ArrangeLocked()) me->leads = true;  // nobody else could
     }
     // What a follower has to do may be much, and it gets a CPU only when nobody else wants it.
-    if (me->is_follower) helper = FreeLocked();
+    if (me->is_follower) helper = FreeLocked(/*follower=*/false);
     if (helper != nullptr) {
       helper->waits = false;
       helper->work = &work;
@@ -257,19 +277,16 @@ void RequestLoop::RunApart(Worker* me, absl::FunctionRef<void()> work) {
   BlockInterrupts(false);
 }
 
-RequestLoop::Worker* RequestLoop::FreeLocked() {
+RequestLoop::Worker* RequestLoop::FreeLocked(bool follower) {
   for (Worker& worker : workers_) {
-    if (worker.waits && !worker.is_follower) return &worker;
+    if (worker.waits && worker.is_follower == follower) return &worker;
   }
-  if (ending_ || workers_.size() >= limits_.threads) return nullptr;
-  const size_t before = workers_.size();
-  StartLocked(false);
-  return workers_.size() > before ? &workers_.back() : nullptr;
+  return ending_ || workers_.size() >= limits_.threads ? nullptr : StartLocked(follower);
 }
 
 void RequestLoop::EnsureWatcherLocked() {
   if (watcher_ != nullptr || ending_) return;
-  if (Worker* worker = FreeLocked(); worker != nullptr) worker->wake.SignalAll();
+  if (Worker* worker = FreeLocked(/*follower=*/false); worker != nullptr) worker->wake.SignalAll();
 }
 
 void RequestLoop::GiveLeadLocked(Worker* worker) {
@@ -284,24 +301,52 @@ void RequestLoop::TakeLeadLocked(Worker* worker) {
   if (worker->is_follower && worker->cpu.has_value()) worker->cpu->Loosen();
 }
 
+size_t RequestLoop::WantedLocked() const {
+  switch (policy_.lead()) {
+    case Lead::kFollow:
+    case Lead::kAlone:
+      return 1;
+    case Lead::kFollowEach:
+      return std::clamp<size_t>(clients_, 1, limits_.leaders);
+    case Lead::kSeveral:
+      return limits_.leaders;
+  }
+  return 1;
+}
+
 bool RequestLoop::ArrangeLocked() {
-  const bool follow = policy_.lead() == Lead::kFollow && follower_ != nullptr && (follower_->leads || follower_->waits);
-  const size_t wanted = policy_.lead() == Lead::kSeveral ? limits_.leaders : 1;
+  const bool follow = limits_.follow && Follows(policy_.lead());
+  const size_t wanted = WantedLocked();
   size_t leaders = 0;
   for (Worker& worker : workers_) {
+    if (worker.leads && worker.is_follower == follow && leaders < wanted) ++leaders;
+  }
+  while (leaders < wanted) {
+    Worker* worker = FreeLocked(follow);
+    if (worker == nullptr) break;
+    GiveLeadLocked(worker);
+    ++leaders;
+  }
+  // Where there are none of the right kind, any will do.
+  if (leaders == 0 && follow) {
+    if (Worker* worker = FreeLocked(/*follower=*/false); worker != nullptr) {
+      GiveLeadLocked(worker);
+      return true;
+    }
+  }
+  size_t kept = 0;
+  bool led = leaders > 0;
+  for (Worker& worker : workers_) {
     if (!worker.leads) continue;
-    if (worker.is_follower == follow && leaders < wanted) {
-      ++leaders;
+    if (leaders == 0) {
+      led = true;  // all others have something to do
+    } else if (worker.is_follower == follow && kept < wanted) {
+      ++kept;
     } else {
       TakeLeadLocked(&worker);
     }
   }
-  for (; leaders < wanted; ++leaders) {
-    Worker* worker = follow ? follower_ : FreeLocked();
-    if (worker == nullptr) break;
-    GiveLeadLocked(worker);
-  }
-  return leaders > 0;
+  return led;
 }
 
 void RequestLoop::InterruptLocked(bool all) {
@@ -313,25 +358,33 @@ void RequestLoop::InterruptLocked(bool all) {
 Moment RequestLoop::LookLocked() {
   Moment moment;
   moment.now_ms = NowMs();
-  moment.runnable = RunnableThreads();
+  moment.runnable = RunnableThreads(loadavg_.get());
+  std::vector<pid_t> clients;
   pid_t client = 0;
   for (Worker& worker : workers_) {
-    const uint64_t requests = worker.requests.load(std::memory_order_relaxed);
-    const uint64_t switches = worker.switches.load(std::memory_order_relaxed);
-    const uint64_t new_requests = requests - worker.seen_requests;
-    moment.requests += new_requests;
-    moment.switches += switches - worker.seen_switches;
-    worker.seen_requests = requests;
-    worker.seen_switches = switches;
-    // Two leaders, each with a client of its own.
-    const pid_t last = worker.client.load(std::memory_order_relaxed);
-    if (new_requests > 0 && client != 0 && client != last) moment.switches += new_requests;
-    if (new_requests > 0) client = last;
+    const Worker::Counts counts = worker.counts();
+    const uint64_t new_requests = counts.requests - worker.seen.requests;
+    // One that follows may be behind its client, one that does not waits in its sleep.
+    if (worker.leads && (worker.is_follower || !worker.in_wait)) --moment.runnable;
+    if (worker.is_follower) {
+      const CpuFollower::View view = worker.view.exchange(CpuFollower::View::kClear);
+      moment.starved |= view == CpuFollower::View::kStarved;
+      moment.blind |= view == CpuFollower::View::kBlind;
+    }
+    if (new_requests > 0) {
+      moment.requests += new_requests;
+      moment.switches += counts.switches - worker.seen.switches;
+      worker.AddClientsSince(worker.seen, &clients);
+      // Leaders with a client each.
+      const pid_t last = worker.client.load(std::memory_order_relaxed);
+      if (client != 0 && client != last) moment.switches += new_requests;
+      client = last;
+    }
+    worker.seen = counts;
   }
-  if (follower_ != nullptr) {
-    const CpuFollower::View view = follower_->view.exchange(CpuFollower::View::kClear);
-    moment.starved = view == CpuFollower::View::kStarved;
-    moment.blind = view == CpuFollower::View::kBlind;
+  if (!clients.empty()) {
+    std::sort(clients.begin(), clients.end());
+    clients_ = static_cast<size_t>(std::unique(clients.begin(), clients.end()) - clients.begin());
   }
   return moment;
 }
@@ -351,7 +404,7 @@ void RequestLoop::WatchLocked(Worker* me) {
       }
       mu_.Lock();
       if (ending_) return;
-      for (const Worker& worker : workers_) waiting &= worker.requests == worker.seen_requests;
+      for (const Worker& worker : workers_) waiting &= worker.counts().requests == worker.seen.requests;
       moment.stuck = waiting;
     }
     policy_.Next(moment);

@@ -4,7 +4,7 @@
 // milliseconds by the thread that watches. The others wait: for the lead, when a leader is about to do what may take
 // long (blocking.h) or is found to be stuck; or to do such work in a follower's place.
 //
-//     follower    leads on the client's CPU, behind everything else there (cpu_follower.h); one thread
+//     follower    leads on its client's CPU, behind everything else there (cpu_follower.h); one for each client
 //     ordinary    any number up to a bound: leads, works, waits
 //     watcher     one of the ordinary that waits. While nothing comes it sleeps until a request does; while requests
 //                 come it looks every 10 ms whether they are read. A follower that gets no CPU cannot notice that.
@@ -25,6 +25,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "common/mutex.h"
+#include "common/unique_fd.h"
 #include "fusefs/blocking.h"
 #include "fusefs/cpu_follower.h"
 #include "fusefs/lead_policy.h"
@@ -83,7 +84,8 @@ class RequestLoop {
  private:
   class Worker;
 
-  void StartLocked(bool follower) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Null when there are no more threads to be had.
+  Worker* StartLocked(bool follower) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Work(Worker* me);
   void LeadUntilTaken(Worker* me, RequestSource::Slot* slot);
   void RunApart(Worker* me, absl::FunctionRef<void()> work);
@@ -91,22 +93,26 @@ class RequestLoop {
   // What the watcher does, until it leads itself.
   void WatchLocked(Worker* me) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Moment LookLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // How many are to lead.
+  size_t WantedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes those lead that are to. False when nobody does, since all have something to do.
   bool ArrangeLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void GiveLeadLocked(Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TakeLeadLocked(Worker* worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // An ordinary thread that waits, a new one if need be; null when there are as many as may be.
-  Worker* FreeLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A thread that waits, a new one if need be; null when there are as many as may be.
+  Worker* FreeLocked(bool follower) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EnsureWatcherLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void InterruptLocked(bool all) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   RequestSource* const source_;
   const Limits limits_;
+  const UniqueFd loadavg_;
+  ClaimedCpus claimed_cpus_;
   sem_t ended_;  // posted by who sees the end
 
   mutable Mutex mu_;
   std::deque<Worker> workers_ ABSL_GUARDED_BY(mu_);  // they never move
-  Worker* follower_ ABSL_GUARDED_BY(mu_) = nullptr;
+  size_t clients_ ABSL_GUARDED_BY(mu_) = 1;          // of the last moment with requests
   Worker* watcher_ ABSL_GUARDED_BY(mu_) = nullptr;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
   size_t alive_ ABSL_GUARDED_BY(mu_) = 0;
