@@ -59,7 +59,7 @@ absl::string_view CpuFollower::ProcFile::Read() {
   return absl::string_view(text_, size > 0 ? static_cast<size_t>(size) : 0);
 }
 
-CpuFollower::CpuFollower(ClaimedCpus* claimed) : claimed_(claimed), thread_(gettid()) {
+CpuFollower::CpuFollower() : thread_(gettid()) {
   const sched_param none = {};
   own_times_.Open("/proc/thread-self/schedstat");
   works_ = sched_getaffinity(0, sizeof(allowed_), &allowed_) == 0 &&
@@ -87,7 +87,7 @@ CpuFollower::View CpuFollower::Look(pid_t client) {
   if (loosened_.exchange(false)) {
     const sched_param none = {};
     sched_setscheduler(0, SCHED_IDLE, &none);
-    if (const int cpu = cpu_.exchange(-1); cpu >= 0) claimed_->Release(cpu);
+    cpu_ = -1;
     looked_at_ns_ = 0;
   }
   if (client != client_) OpenClient(client);
@@ -112,18 +112,16 @@ CpuFollower::View CpuFollower::Look(pid_t client) {
 }
 
 void CpuFollower::Pin(int cpu) {
-  if (cpu == cpu_ || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &allowed_) || !claimed_->Claim(cpu)) return;
+  if (cpu == cpu_ || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &allowed_)) return;
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(cpu, &one);
-  const int before = sched_setaffinity(0, sizeof(one), &one) == 0 ? cpu_.exchange(cpu) : cpu;
-  if (before >= 0) claimed_->Release(before);
+  if (sched_setaffinity(0, sizeof(one), &one) == 0) cpu_ = cpu;
 }
 
 void CpuFollower::Loosen() {
   if (loosened_.load()) return;
   const sched_param none = {};
-  if (const int cpu = cpu_.exchange(-1); cpu >= 0) claimed_->Release(cpu);
   sched_setaffinity(thread_, sizeof(allowed_), &allowed_);
   sched_setscheduler(thread_, SCHED_OTHER, &none);
   loosened_ = true;

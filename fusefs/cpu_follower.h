@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <sys/types.h>
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -34,23 +33,12 @@ std::optional<ScheduleTimes> ParseScheduleTimes(absl::string_view schedstat);
 // client is no harm: then there is nothing to do.
 bool IsStarved(int64_t waited_ns, int64_t client_ran_ns, int64_t elapsed_ns);
 
-// Which CPUs those who follow have pinned themselves to: one is enough for each. Any thread.
-class ClaimedCpus {
- public:
-  // False when another has it.
-  bool Claim(int cpu) { return !claimed_[static_cast<size_t>(cpu)].exchange(true); }
-  void Release(int cpu) { claimed_[static_cast<size_t>(cpu)] = false; }
-
- private:
-  std::array<std::atomic<bool>, CPU_SETSIZE> claimed_{};
-};
-
 class CpuFollower {
  public:
   enum class View { kClear, kStarved, kBlind };
 
-  // Puts the calling thread under SCHED_IDLE. `claimed` outlives it.
-  explicit CpuFollower(ClaimedCpus* claimed);
+  // Puts the calling thread under SCHED_IDLE.
+  CpuFollower();
 
   // Whether it can do its work at all.
   bool works() const { return works_; }
@@ -79,12 +67,11 @@ class CpuFollower {
   View Look(pid_t client);
   void Pin(int cpu);
 
-  ClaimedCpus* const claimed_;
   const pid_t thread_;
   bool works_ = false;
   cpu_set_t allowed_;
   std::atomic<bool> loosened_{false};
-  std::atomic<int> cpu_{-1};  // that it is pinned to
+  int cpu_ = -1;  // that it is pinned to
   pid_t client_ = 0;
   unsigned requests_ = 0;  // since it last looked
   int unseen_ = 0;         // clients in a row

@@ -96,8 +96,7 @@ TEST(CpuFollowerTest, GoesWhereItsClientIs) {
     ++seen;
     Client client(cpu);
     OnAThread([&] {
-      ClaimedCpus claimed;
-      CpuFollower follower(&claimed);
+      CpuFollower follower;
       ASSERT_TRUE(follower.works());
       EXPECT_EQ(sched_getscheduler(0), SCHED_IDLE);
       for (int i = 0; i < 8; ++i) EXPECT_EQ(follower.Follow(client.pid()), CpuFollower::View::kClear);
@@ -114,8 +113,7 @@ TEST(CpuFollowerTest, GoesWhereItsClientIs) {
 
 TEST(CpuFollowerTest, SaysThatItCannotSeeItsClients) {
   OnAThread([] {
-    ClaimedCpus claimed;
-    CpuFollower follower(&claimed);
+    CpuFollower follower;
     const int before = AllowedCpus();
     CpuFollower::View view = CpuFollower::View::kClear;
     for (int i = 0; i < 1000 && view == CpuFollower::View::kClear; ++i) view = follower.Follow(0x3fffffff);
@@ -126,8 +124,7 @@ TEST(CpuFollowerTest, SaysThatItCannotSeeItsClients) {
 
 TEST(CpuFollowerTest, NobodysRequestsSayNothing) {
   OnAThread([] {
-    ClaimedCpus claimed;
-    CpuFollower follower(&claimed);
+    CpuFollower follower;
     for (int i = 0; i < 1000; ++i) EXPECT_EQ(follower.Follow(0), CpuFollower::View::kClear);
   });
 }

@@ -24,8 +24,7 @@ Lead LeadPolicy::Next(const Moment& moment) {
     crowded_ = crowded ? crowded_ + 1 : 0;
     lonely_ = crowded ? 0 : lonely_ + 1;
   }
-  bool several = lead_ == Lead::kSeveral || lead_ == Lead::kFollowEach;
-  several = several ? lonely_ < kLonelyMoments : crowded_ >= kCrowdedMoments;
+  const bool several = several_ ? lonely_ < kLonelyMoments : crowded_ >= kCrowdedMoments;
   bool follows = Follows(lead_);
   if (follows) {
     if (moment.stuck || moment.starved || moment.blind || busy_ >= kBusyMoments) {
@@ -39,13 +38,8 @@ Lead LeadPolicy::Next(const Moment& moment) {
       follows = true;
     }
   }
-  if (moment.blind) blind_ = true;
-  if (follows) blind_ = false;
-  if (follows) {
-    lead_ = several ? Lead::kFollowEach : Lead::kFollow;
-  } else {
-    lead_ = several || blind_ ? Lead::kSeveral : Lead::kAlone;
-  }
+  several_ = several;
+  lead_ = !follows ? Lead::kSeveral : several ? Lead::kFollowEach : Lead::kFollow;
   return lead_;
 }
 

@@ -11,8 +11,7 @@ namespace acetate::fusefs {
 enum class Lead {
   kFollow,      // one thread, on the client's CPU, which everything else there goes before (SCHED_IDLE)
   kFollowEach,  // several such: several clients at once, each on a CPU of its own
-  kAlone,       // one ordinary thread: others want the CPUs, and it is to get its share
-  kSeveral,     // several ordinary threads: more clients than CPUs, or such that cannot be followed
+  kSeveral,     // several ordinary threads: others want the CPUs, and they are to get their share
 };
 
 inline bool Follows(Lead lead) { return lead == Lead::kFollow || lead == Lead::kFollowEach; }
@@ -53,10 +52,10 @@ class LeadPolicy {
 
   int cpus_;
   Lead lead_ = Lead::kFollow;
+  bool several_ = false;  // clients at once
   int busy_ = 0;
   int crowded_ = 0;
   int lonely_ = 0;
-  bool blind_ = false;  // why nobody is followed
   int64_t pause_ms_ = kShortestPause;
   int64_t following_since_ms_ = 0;
   int64_t follow_from_ms_ = 0;  // not before

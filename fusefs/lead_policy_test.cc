@@ -52,9 +52,9 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
       {"one client", {Quiet(), Quiet(), Quiet()}, Lead::kFollow},
       {"nobody", {Idle(), Idle(), Idle()}, Lead::kFollow},
       {"busy for a moment", {Busy(), Quiet(), Busy()}, Lead::kFollow},
-      {"busy", {Busy(), Busy()}, Lead::kAlone},
-      {"stuck", {Stuck()}, Lead::kAlone},
-      {"starved", {Starved()}, Lead::kAlone},
+      {"busy", {Busy(), Busy()}, Lead::kSeveral},
+      {"stuck", {Stuck()}, Lead::kSeveral},
+      {"starved", {Starved()}, Lead::kSeveral},
       {"a client that cannot be seen", {Blind()}, Lead::kSeveral},
       {"several for a moment", {Crowded(), Quiet()}, Lead::kFollow},
       {"several", {Crowded(), Crowded()}, Lead::kFollowEach},
@@ -77,32 +77,33 @@ TEST_F(LeadPolicyTest, OneOfSeveralClientsThatIsLeftIsFollowed) {
   EXPECT_EQ(After(Quiet()), Lead::kFollow);
 }
 
-TEST_F(LeadPolicyTest, OneOfSeveralClientsThatIsLeftOnABusyMachineIsNotFollowed) {
+TEST_F(LeadPolicyTest, SeveralClientsAreFollowedAgainWhenTheMachineIsQuiet) {
   ASSERT_EQ(After(Crowded(), 2), Lead::kFollowEach);
-  EXPECT_EQ(After(Busy(), 2), Lead::kSeveral);
-  EXPECT_EQ(After(Busy(), LeadPolicy::kLonelyMoments - 2), Lead::kAlone);
+  ASSERT_EQ(After(Busy(), 2), Lead::kSeveral);
+  EXPECT_EQ(After(Crowded(), LeadPolicy::kShortestPause / 10 - 1), Lead::kSeveral);
+  EXPECT_EQ(After(Crowded()), Lead::kFollowEach);
 }
 
 TEST_F(LeadPolicyTest, WhileTheMachineIsBusyNobodyIsFollowed) {
-  ASSERT_EQ(After(Busy(), 2), Lead::kAlone);
-  EXPECT_EQ(After(Busy(), 5000), Lead::kAlone);
+  ASSERT_EQ(After(Busy(), 2), Lead::kSeveral);
+  EXPECT_EQ(After(Busy(), 5000), Lead::kSeveral);
   EXPECT_EQ(MomentsUntilItFollows(), LeadPolicy::kShortestPause / 10);
 }
 
 TEST_F(LeadPolicyTest, EachFailureDoublesThePauseUntilItIsForgiven) {
   int64_t pause = LeadPolicy::kShortestPause;
   for (int i = 0; i < 10; ++i) {
-    ASSERT_EQ(After(Starved()), Lead::kAlone);
+    ASSERT_EQ(After(Starved()), Lead::kSeveral);
     EXPECT_EQ(MomentsUntilItFollows(), pause / 10);
     pause = std::min(2 * pause, LeadPolicy::kLongestPause);
   }
   EXPECT_EQ(After(Quiet(), LeadPolicy::kForgiven / 10), Lead::kFollow);
-  ASSERT_EQ(After(Starved()), Lead::kAlone);
+  ASSERT_EQ(After(Starved()), Lead::kSeveral);
   EXPECT_EQ(MomentsUntilItFollows(), LeadPolicy::kShortestPause / 10);
 }
 
 TEST_F(LeadPolicyTest, ALongSleepEndsThePauseAtOnce) {
-  ASSERT_EQ(After(Stuck()), Lead::kAlone);
+  ASSERT_EQ(After(Stuck()), Lead::kSeveral);
   now_ += LeadPolicy::kShortestPause;
   EXPECT_EQ(After(Quiet()), Lead::kFollow);
 }

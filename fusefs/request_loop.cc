@@ -126,7 +126,8 @@ RequestLoop::Limits RequestLoop::DefaultLimits() {
   cpu_set_t allowed;
   limits.cpus = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   const int own = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : limits.cpus;
-  limits.leaders = std::clamp<size_t>(static_cast<size_t>(own), 1, kMostLeaders);
+  limits.followers = std::clamp<size_t>(static_cast<size_t>(own), 1, kMostLeaders);
+  limits.leaders = std::clamp<size_t>(2 * static_cast<size_t>(own), 2, kMostLeaders);
   limits.threads = limits.leaders + kMostAtWork;
   return limits;
 }
@@ -199,7 +200,7 @@ void RequestLoop::Work(Worker* me) {
   ScopedBlockingListener listener(me);
   MutexLock lock(&mu_);
   if (me->is_follower) {
-    me->cpu.emplace(&claimed_cpus_);
+    me->cpu.emplace();
     if (!me->cpu->works()) me->view = CpuFollower::View::kBlind;
   }
   while (!ending_ || me->work != nullptr) {
@@ -304,18 +305,17 @@ void RequestLoop::TakeLeadLocked(Worker* worker) {
 size_t RequestLoop::WantedLocked() const {
   switch (policy_.lead()) {
     case Lead::kFollow:
-    case Lead::kAlone:
       return 1;
     case Lead::kFollowEach:
-      return std::clamp<size_t>(clients_, 1, limits_.leaders);
+      return std::clamp<size_t>(clients_, 1, limits_.followers);
     case Lead::kSeveral:
-      return limits_.leaders;
+      return std::clamp<size_t>(clients_ + 1, 1, limits_.leaders);
   }
   return 1;
 }
 
 bool RequestLoop::ArrangeLocked() {
-  const bool follow = limits_.follow && Follows(policy_.lead());
+  const bool follow = limits_.followers > 0 && Follows(policy_.lead());
   const size_t wanted = WantedLocked();
   size_t leaders = 0;
   for (Worker& worker : workers_) {

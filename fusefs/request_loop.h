@@ -60,10 +60,10 @@ class RequestSource {
 class RequestLoop {
  public:
   struct Limits {
-    size_t leaders = 1;   // at once, for several clients
-    size_t threads = 16;  // in all
+    size_t followers = 1;  // that lead at once; 0: none follows
+    size_t leaders = 2;    // ordinary ones, at once
+    size_t threads = 16;   // in all
     int cpus = 1;
-    bool follow = true;  // whether there is a follower
   };
   // For this process's CPUs.
   static Limits DefaultLimits();
@@ -107,7 +107,6 @@ class RequestLoop {
   RequestSource* const source_;
   const Limits limits_;
   const UniqueFd loadavg_;
-  ClaimedCpus claimed_cpus_;
   sem_t ended_;  // posted by who sees the end
 
   mutable Mutex mu_;

@@ -110,7 +110,7 @@ class Gate {
   std::atomic<bool> open_{false};
 };
 
-RequestLoop::Limits Limits() { return {.leaders = 2, .threads = 8, .cpus = 2, .follow = true}; }
+RequestLoop::Limits Limits() { return {.followers = 2, .leaders = 2, .threads = 8, .cpus = 2}; }
 
 TEST(RequestLoopTest, EachRequestIsProcessedOnce) {
   std::vector<std::atomic<int>> processed(2000);
@@ -194,7 +194,7 @@ TEST(RequestLoopTest, SeveralClientsHaveSeveralLeaders) {
 TEST(RequestLoopTest, WithoutAFollowerItWorksAsWell) {
   std::atomic<int> done{0};
   RequestLoop::Limits limits = Limits();
-  limits.follow = false;
+  limits.followers = 0;
   limits.leaders = 1;
   Running running([&](const Request&) { ++done; }, limits);
   for (int i = 0; i < 100; ++i) running.source().Send({getpid(), i});

@@ -35,14 +35,33 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void Lookup(fuse_req_t req, fuse_ino_t, const char*) { fuse_reply_err(req, ENOENT); }
+constexpr double kForEver = 1e9;
 
-void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
+struct stat Directory(fuse_ino_t node) {
   struct stat st = {};
   st.st_ino = node;
   st.st_mode = S_IFDIR | 0755;
   st.st_nlink = 2;
-  fuse_reply_attr(req, &st, 1e9);
+  return st;
+}
+
+// Each client has a directory of its own, named by one digit.
+void Lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
+  if (parent != FUSE_ROOT_ID || name[0] < '0' || name[0] > '9') {
+    fuse_reply_err(req, ENOENT);
+    return;
+  }
+  fuse_entry_param entry = {};
+  entry.ino = static_cast<fuse_ino_t>(2 + name[0] - '0');
+  entry.attr = Directory(entry.ino);
+  entry.attr_timeout = kForEver;
+  entry.entry_timeout = kForEver;
+  fuse_reply_entry(req, &entry);
+}
+
+void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
+  const struct stat st = Directory(node);
+  fuse_reply_attr(req, &st, kForEver);
 }
 
 enum class Loop { kLibfuseThreads, kLibfuseOne, kThreads, kUring };
@@ -132,7 +151,7 @@ double Measure(const Mount& mount, const Setting& setting, std::chrono::millisec
   }
   for (int i = 0; i < setting.clients; ++i) {
     clients.push_back(Fork([&]() -> int {
-      const std::string name = mount.path + "/missing" + std::to_string(i);
+      const std::string name = mount.path + "/" + std::to_string(i) + "/missing";
       struct stat st;
       long own = 0;
       while (counting->load() != 2) {
