@@ -11,7 +11,7 @@ constexpr uint64_t kEnoughRequests = 16;
 }  // namespace
 
 // Nobody is followed for a while.
-void LeadPolicy::Leave(const Moment& moment) {
+void LeadPolicy::Pause(const Moment& moment) {
   if (moment.now_ms - following_since_ms_ >= kForgiven) pause_ms_ = kShortestPause;
   follow_from_ms_ = moment.now_ms + pause_ms_;
   pause_ms_ = std::min(2 * pause_ms_, kLongestPause);
@@ -27,16 +27,17 @@ Lead LeadPolicy::Next(const Moment& moment) {
   const bool several = several_ ? lonely_ < kLonelyMoments : crowded_ >= kCrowdedMoments;
   bool follows = Follows(lead_);
   if (follows) {
-    if (moment.stuck || moment.starved || moment.blind || busy_ >= kBusyMoments) {
-      Leave(moment);
+    if (moment.stuck || moment.starved || moment.blind) {
+      Pause(moment);
       follows = false;
     }
-  } else {
-    if (busy_ > 0) follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
-    if (moment.now_ms >= follow_from_ms_) {
-      following_since_ms_ = moment.now_ms;
-      follows = true;
-    }
+  } else if (moment.now_ms >= follow_from_ms_) {
+    following_since_ms_ = moment.now_ms;
+    follows = true;
+  }
+  if (busy_ >= kBusyMoments) {
+    follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
+    follows = false;
   }
   several_ = several;
   lead_ = !follows ? Lead::kSeveral : several ? Lead::kFollowEach : Lead::kFollow;

@@ -36,19 +36,20 @@ class LeadPolicy {
   // How it goes on.
   Lead Next(const Moment& moment);
 
-  // After trouble it is not followed for so long; each time twice as long, up to the second.
+  // After trouble nobody is followed for so long; each time twice as long, up to the second. While the machine is busy
+  // and for the first of it after.
   static constexpr int64_t kShortestPause = 200;
   static constexpr int64_t kLongestPause = 30000;
   // So long without trouble, and the pauses begin anew.
   static constexpr int64_t kForgiven = 5000;
   // Moments in a row that it takes to believe it: that the machine is busy, that clients are several, that there is
   // one.
-  static constexpr int kBusyMoments = 2;
+  static constexpr int kBusyMoments = 5;
   static constexpr int kCrowdedMoments = 2;
   static constexpr int kLonelyMoments = 10;
 
  private:
-  void Leave(const Moment& moment);
+  void Pause(const Moment& moment);
 
   int cpus_;
   Lead lead_ = Lead::kFollow;

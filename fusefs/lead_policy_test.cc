@@ -51,8 +51,8 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
       {"nothing yet", {}, Lead::kFollow},
       {"one client", {Quiet(), Quiet(), Quiet()}, Lead::kFollow},
       {"nobody", {Idle(), Idle(), Idle()}, Lead::kFollow},
-      {"busy for a moment", {Busy(), Quiet(), Busy()}, Lead::kFollow},
-      {"busy", {Busy(), Busy()}, Lead::kSeveral},
+      {"busy for some moments", {Busy(), Busy(), Quiet(), Busy()}, Lead::kFollow},
+      {"busy", {Busy(), Busy(), Busy(), Busy(), Busy()}, Lead::kSeveral},
       {"stuck", {Stuck()}, Lead::kSeveral},
       {"starved", {Starved()}, Lead::kSeveral},
       {"a client that cannot be seen", {Blind()}, Lead::kSeveral},
@@ -61,7 +61,7 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
       {"several, and nobody for a while", {Crowded(), Crowded(), Idle(), Idle()}, Lead::kFollowEach},
       {"several, one of them starved", {Crowded(), Crowded(), Starved()}, Lead::kSeveral},
       {"several that cannot be seen", {Crowded(), Crowded(), Blind()}, Lead::kSeveral},
-      {"several on a busy machine", {Busy(), Busy(), Crowded(), Crowded()}, Lead::kSeveral},
+      {"several on a busy machine", {Busy(), Busy(), Busy(), Busy(), Busy(), Crowded(), Crowded()}, Lead::kSeveral},
       {"too few requests to tell", {{.requests = 4, .switches = 4}, {.requests = 4, .switches = 4}}, Lead::kFollow},
   };
   for (const Row& row : rows) {
@@ -79,13 +79,13 @@ TEST_F(LeadPolicyTest, OneOfSeveralClientsThatIsLeftIsFollowed) {
 
 TEST_F(LeadPolicyTest, SeveralClientsAreFollowedAgainWhenTheMachineIsQuiet) {
   ASSERT_EQ(After(Crowded(), 2), Lead::kFollowEach);
-  ASSERT_EQ(After(Busy(), 2), Lead::kSeveral);
+  ASSERT_EQ(After(Busy(), LeadPolicy::kBusyMoments), Lead::kSeveral);
   EXPECT_EQ(After(Crowded(), LeadPolicy::kShortestPause / 10 - 1), Lead::kSeveral);
   EXPECT_EQ(After(Crowded()), Lead::kFollowEach);
 }
 
 TEST_F(LeadPolicyTest, WhileTheMachineIsBusyNobodyIsFollowed) {
-  ASSERT_EQ(After(Busy(), 2), Lead::kSeveral);
+  ASSERT_EQ(After(Busy(), LeadPolicy::kBusyMoments), Lead::kSeveral);
   EXPECT_EQ(After(Busy(), 5000), Lead::kSeveral);
   EXPECT_EQ(MomentsUntilItFollows(), LeadPolicy::kShortestPause / 10);
 }
