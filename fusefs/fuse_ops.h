@@ -27,8 +27,8 @@ struct FuseContext {
 // from a handler, nor with a lock that one takes: the kernel may have to wait for our answers first.
 void ForgetInKernel(fuse_session* session, const std::vector<KernelNote>& notes);
 
-// Every handler begins with it. libfuse ends the threads of its rings by pthread_cancel(), which, met in a system call of
-// a handler, would end the daemon.
+// Every handler begins with it. libfuse ends the threads of its rings by pthread_cancel(), which, met in a system call
+// of a handler, would end the daemon.
 inline void NeverCancelThisThread() {
   thread_local const int done = pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
   (void)done;
