@@ -7,6 +7,9 @@ namespace {
 
 // Too few say nothing.
 constexpr uint64_t kEnoughRequests = 16;
+// Moments that an average goes back, and how much of a CPU must usually be free.
+constexpr double kUsually = 16;
+constexpr double kRoom = 0.25;
 
 }  // namespace
 
@@ -19,6 +22,8 @@ void LeadPolicy::Pause(const Moment& moment) {
 
 Lead LeadPolicy::Next(const Moment& moment) {
   busy_ = moment.runnable > cpus_ ? busy_ + 1 : 0;
+  // A peak is one peak, however high.
+  usually_runnable_ += (std::min(moment.runnable, cpus_ + 1) - usually_runnable_) / kUsually;
   if (moment.requests >= kEnoughRequests) {
     const bool crowded = moment.switches * 8 >= moment.requests;
     crowded_ = crowded ? crowded_ + 1 : 0;
@@ -35,7 +40,7 @@ Lead LeadPolicy::Next(const Moment& moment) {
     following_since_ms_ = moment.now_ms;
     follows = true;
   }
-  if (busy_ >= kBusyMoments) {
+  if (busy_ >= kBusyMoments || usually_runnable_ > cpus_ - kRoom) {
     follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
     follows = false;
   }

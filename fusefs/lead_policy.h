@@ -55,6 +55,7 @@ class LeadPolicy {
   Lead lead_ = Lead::kFollow;
   bool several_ = false;  // clients at once
   int busy_ = 0;
+  double usually_runnable_ = 0;
   int crowded_ = 0;
   int lonely_ = 0;
   int64_t pause_ms_ = kShortestPause;
