@@ -2,6 +2,7 @@
 // a distribution is not built with ThreadSanitizer, which would then see no locking at all.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -36,6 +37,12 @@ class CondVar {
   void Wait(Mutex* mutex) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> lock(mutex->mutex_, std::adopt_lock);
     condition_.wait(lock);
+    lock.release();
+  }
+  // Returns at the latest after `longest`.
+  void WaitFor(Mutex* mutex, std::chrono::milliseconds longest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::unique_lock<std::mutex> lock(mutex->mutex_, std::adopt_lock);
+    condition_.wait_for(lock, longest);
     lock.release();
   }
   void SignalAll() { condition_.notify_all(); }

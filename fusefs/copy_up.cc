@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "fusefs/blocking.h"
 #include "fusefs/copy_data.h"
 #include "fusefs/keeping_times.h"
 #include "fusefs/origin.h"
@@ -152,9 +153,12 @@ Errno UnionFs::CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents,
 Errno UnionFs::CopyContentsLocked(Inode* inode, int from, int to, off_t size) {
   inode->copying = true;
   mu_.Unlock();
-  ErrnoOr<off_t> copied = CopyData(from, to, size);
-  // What comes next, a rename or the end of a mark, says that they are there: a power cut must not make that a lie.
-  if (copied.ok() && !options_.skip_sync && fdatasync(to) != 0) copied = Errno::Last();
+  ErrnoOr<off_t> copied = Blocking([&] {
+    ErrnoOr<off_t> size_copied = CopyData(from, to, size);
+    // What comes next, a rename or the end of a mark, says that they are there: a power cut must not make that a lie.
+    if (size_copied.ok() && !options_.skip_sync && fdatasync(to) != 0) size_copied = Errno::Last();
+    return size_copied;
+  });
   mu_.Lock();
   inode->copying = false;
   copied_.SignalAll();

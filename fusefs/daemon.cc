@@ -29,6 +29,7 @@
 #include "fusefs/mountpoint.h"
 #include "fusefs/open_branches.h"
 #include "fusefs/owner_calls.h"
+#include "fusefs/session_loop.h"
 #include "fusefs/signals.h"
 #include "fusefs/stats.h"
 #include "fusefs/stderr_capture.h"
@@ -72,8 +73,8 @@ absl::StatusOr<std::unique_ptr<UnionFs>> MakeUnion(const Options& options, std::
   return *std::move(made);
 }
 
-absl::StatusOr<SessionPtr> MakeSession(FuseContext* context) {
-  std::vector<std::string> strings = SessionArguments(*context->options, /*privileged=*/geteuid() == 0);
+absl::StatusOr<SessionPtr> MakeSession(FuseContext* context, bool uring) {
+  std::vector<std::string> strings = SessionArguments(*context->options, /*privileged=*/geteuid() == 0, uring);
   std::vector<char*> argv;
   argv.reserve(strings.size());
   for (std::string& argument : strings) argv.push_back(argument.data());
@@ -137,6 +138,8 @@ std::unique_ptr<ControlServer> StartDefaultControl(const std::string& mountpoint
 
 absl::Status ServeMount(const Options& options) {
   // Nothing has been made until all of this is known to be right.
+  absl::StatusOr<bool> uring = TakesUring(options.io, LookForUring());
+  if (!uring.ok()) return uring.status();
   absl::StatusOr<std::string> mountpoint = ResolveMountpoint(options.mountpoint, options.subtype);
   if (!mountpoint.ok()) return mountpoint.status();
   absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
@@ -163,7 +166,7 @@ absl::Status ServeMount(const Options& options) {
   absl::StatusOr<std::unique_ptr<UnionFs>> union_fs = MakeUnion(options, &*opened, calls.get(), &stats);
   if (!union_fs.ok()) return union_fs.status();
   FuseContext context = {union_fs->get(), &stats, &options};
-  absl::StatusOr<SessionPtr> session = MakeSession(&context);
+  absl::StatusOr<SessionPtr> session = MakeSession(&context, *uring);
   if (!session.ok()) return session.status();
   if (options.udba == Udba::kNotify) {
     Errno watching = (*union_fs)->StartWatching([&](const auto& notes) { ForgetInKernel(session->get(), notes); });
@@ -185,7 +188,7 @@ absl::Status ServeMount(const Options& options) {
     EndOnSignals signals(session->get());
     background->Ready();
     requests.Serve(&branches);
-    result = RunLoop(session->get());
+    result = RunLoop(session->get(), *uring);
   }
   // A change that is under way waits for the kernel, which waits for nobody any more.
   fuse_session_unmount(session->get());

@@ -400,6 +400,4 @@ fuse_session* NewFuseSession(FuseContext* context, fuse_args* args) {
   return context->session;
 }
 
-int RunLoop(fuse_session* session) { return fuse_session_loop(session); }
-
 }  // namespace acetate::fusefs

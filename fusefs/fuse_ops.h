@@ -2,6 +2,8 @@
 // fuse_req_t.
 #pragma once
 
+#include <pthread.h>
+
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,12 +27,15 @@ struct FuseContext {
 // from a handler, nor with a lock that one takes: the kernel may have to wait for our answers first.
 void ForgetInKernel(fuse_session* session, const std::vector<KernelNote>& notes);
 
+// Every handler begins with it. libfuse ends the threads of its rings by pthread_cancel(), which, met in a system call
+// of a handler, would end the daemon.
+inline void NeverCancelThisThread() {
+  thread_local const int done = pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  (void)done;
+}
+
 // A libfuse session over `context`; null after libfuse has said why on its log. The caller mounts, runs and destroys
 // it.
 fuse_session* NewFuseSession(FuseContext* context, fuse_args* args);
-
-// Reads and answers requests until the session ends: unmounted, or told to exit. One thread, which answers each request
-// before it reads the next. Returns 0, or an errno value when reading failed.
-int RunLoop(fuse_session* session);
 
 }  // namespace acetate::fusefs

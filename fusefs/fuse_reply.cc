@@ -3,6 +3,7 @@
 namespace acetate::fusefs {
 
 UnionFs* Begin(fuse_req_t req, Opcode opcode) {
+  NeverCancelThisThread();
   FuseContext* context = ContextOf(req);
   context->stats->Count(opcode);
   return context->fs;

@@ -61,6 +61,8 @@ options:
   sync=MODE          strict: what is renamed or copied up is on the disk at once; volatile: nothing is before the mount
                      ends, fsync is answered at once; auto (the default): what applications sync
   volatile           sync=volatile
+  io=HOW             how requests come from the kernel: uring (through io_uring), threads, or auto: uring where libfuse
+                     has it and /sys/module/fuse/parameters/enable_uring is Y
   timeout=SECONDS    how long the kernel may keep names and attributes (default: for ever; with udba=reval 0)
   writeback          let the kernel collect writes before it sends them
   control=PATH       the control socket (default: in the runtime directory, named after the mount)

@@ -117,6 +117,7 @@ struct Inode {
   BranchId home = kNoBranch;    // of a non-directory: the branch that its object is in
   bool queued = false;          // for the background copy, which must find it
   bool copying = false;         // a copy is under way without the lock
+  uint32_t changing = 0;        // changes of the contents that are under way without the lock
   bool data_writable = false;   // the cached data fd can write
   bool own_ino = true;          // of a writable branch's object: its number is not that of an object below
   bool contents_known = false;  // of a regular file: `lower_data` has been looked for

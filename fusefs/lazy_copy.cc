@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "fusefs/blocking.h"
 #include "fusefs/complain.h"
 #include "fusefs/placing.h"
 #include "fusefs/with_spare_fds.h"
@@ -71,12 +72,13 @@ ErrnoOr<bool> UnionFs::CopySome(LazyFile* file) const {
 }
 
 Errno UnionFs::TruncateLazily(NodeId node, LazyFile* file, off_t size) {
-  ACETATE_ASSIGN_OR_RETURN(off_t floor, file->Truncate(size));
+  ACETATE_ASSIGN_OR_RETURN(off_t floor, Blocking([&] { return file->Truncate(size); }));
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   LowerData* data = inode->lower_data.get();
   if (data == nullptr || data->lazy.get() != file || floor >= data->size) return kOk;
-  // Before the file can grow again.
+  // Before the file can grow again: until this is answered the kernel lets nobody else change its contents
+  // (fuse_do_setattr() holds the inode's lock and waits for writes that are under way).
   data->size = floor;
   return WritePartial(branches_.branch(inode->home), file->upper_fd(), floor);
 }
@@ -86,7 +88,9 @@ Errno UnionFs::CopyRestLocked(Inode* inode) {
   if (file == nullptr) return kOk;
   mu_.Unlock();
   ErrnoOr<bool> done = false;
-  while (done.ok() && !*done) done = CopySome(file.get());
+  RunBlocking([&] {
+    while (done.ok() && !*done) done = CopySome(file.get());
+  });
   mu_.Lock();
   return done.ok() ? FinishLazyCopyLocked(inode, file.get()) : done.error();
 }

@@ -17,3 +17,6 @@
 #else
 #define ACETATE_LIBFUSE_HAS_KILLPRIV_V2 0
 #endif
+
+// The session option io_uring: requests and answers in rings shared with the kernel.
+#define ACETATE_LIBFUSE_HAS_URING (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 18))

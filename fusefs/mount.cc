@@ -16,7 +16,7 @@ std::string Escape(absl::string_view text) { return absl::StrReplaceAll(text, {{
 
 }  // namespace
 
-std::vector<std::string> SessionArguments(const Options& options, bool privileged) {
+std::vector<std::string> SessionArguments(const Options& options, bool privileged, bool uring) {
   const std::vector<std::string>& given = options.mount_options;
   const auto has = [&](absl::string_view name) { return std::find(given.begin(), given.end(), name) != given.end(); };
   std::vector<std::string> args = {
@@ -26,6 +26,7 @@ std::vector<std::string> SessionArguments(const Options& options, bool privilege
       absl::StrCat("-osubtype=", Escape(options.subtype)),
   };
   if (options.max_read != 0) args.push_back(absl::StrCat("-omax_read=", options.max_read));
+  if (uring) args.push_back("-oio_uring");
   if (options.debug) args.push_back("-d");
   if (options.allow_root) {
     args.push_back("-oallow_root");

@@ -12,8 +12,9 @@ struct fuse_session;
 namespace acetate::fusefs {
 
 // The arguments for fuse_session_new: the mount's options as -o ones. `privileged`: mounted by root, who like mount(8)
-// gets a mount open to all users, with suid and devices in force unless told otherwise.
-std::vector<std::string> SessionArguments(const Options& options, bool privileged);
+// gets a mount open to all users, with suid and devices in force unless told otherwise. `uring`: with io_uring, when
+// libfuse has it.
+std::vector<std::string> SessionArguments(const Options& options, bool privileged, bool uring = false);
 
 // Mounts on an absolute path, or takes the fd of /dev/fd/N. What libfuse and fusermount3 print on failure becomes the
 // Status.

@@ -9,10 +9,36 @@
 #include <memory>
 
 #include "absl/cleanup/cleanup.h"
+#include "fusefs/blocking.h"
 #include "fusefs/keeping_times.h"
 #include "fusefs/placing.h"
 
 namespace acetate::fusefs {
+namespace {
+
+Errno WriteWhole(int fd, const char* data, size_t size, off_t offset) {
+  for (size_t done = 0; done < size;) {
+    const ssize_t put = pwrite(fd, data + done, size - done, offset + static_cast<off_t>(done));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return Errno::Last();
+    done += static_cast<size_t>(put);
+  }
+  return kOk;
+}
+
+Errno CopyShown(const LazyFile& from, int to, off_t size) {
+  constexpr size_t kChunk = 1 << 20;
+  const auto buffer = std::make_unique<char[]>(kChunk);
+  for (off_t at = 0; at < size;) {
+    ACETATE_ASSIGN_OR_RETURN(const size_t got, from.Read(buffer.get(), kChunk, at));
+    if (got == 0) break;
+    ACETATE_RETURN_IF_ERROR(WriteWhole(to, buffer.get(), got, at));
+    at += static_cast<off_t>(got);
+  }
+  return kOk;
+}
+
+}  // namespace
 
 bool UnionFs::IsFreeBelowLocked(const Dentry& dentry, BranchId branch) {
   for (const LayerDirRef& layer : dentry.parent->dir->layers) {
@@ -70,27 +96,10 @@ Errno UnionFs::CopyShownLocked(Inode* inode, int to, off_t size) {
   const std::shared_ptr<LazyFile> lazy = inode->lower_data->lazy;
   inode->copying = true;
   mu_.Unlock();
-  Errno error = kOk;
-  constexpr size_t kChunk = 1 << 20;
-  const auto buffer = std::make_unique<char[]>(kChunk);
-  for (off_t at = 0; at < size && error.ok();) {
-    ErrnoOr<size_t> got = lazy->Read(buffer.get(), kChunk, at);
-    if (!got.ok() || *got == 0) {
-      error = got.error();
-      break;
-    }
-    for (size_t done = 0; done < *got;) {
-      const ssize_t put = pwrite(to, buffer.get() + done, *got - done, at + static_cast<off_t>(done));
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) {
-        error = Errno::Last();
-        break;
-      }
-      done += static_cast<size_t>(put);
-    }
-    at += static_cast<off_t>(*got);
-  }
-  if (error.ok() && !options_.skip_sync && fdatasync(to) != 0) error = Errno::Last();
+  Errno error = Blocking([&]() -> Errno {
+    ACETATE_RETURN_IF_ERROR(CopyShown(*lazy, to, size));
+    return options_.skip_sync || fdatasync(to) == 0 ? kOk : Errno::Last();
+  });
   mu_.Lock();
   inode->copying = false;
   copied_.SignalAll();
@@ -116,14 +125,26 @@ Errno UnionFs::ReplaceInBranchLocked(WritableBranch& from, WritableBranch& to, c
   return kOk;
 }
 
-Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
-  WritableBranch& from = *HomeOf(inode);
+void UnionFs::DrainChangesLocked(Inode* inode) {
   while (inode->copying) copied_.Wait(&mu_);
+  // New ones wait for that, as for any copy.
+  inode->copying = true;
+  while (inode->changing > 0) copied_.Wait(&mu_);
+  inode->copying = false;
+  copied_.SignalAll();
+}
+
+Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
+  DrainChangesLocked(inode);
+  if (inode->home == to.id()) return kOk;  // who else wanted it there has moved it
+  WritableBranch& from = *HomeOf(inode);
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
   // Its other names, known or not, would be left behind.
-  const nlink_t links = st.st_nlink - (inode->parked ? 1 : 0);
-  if (inode->links != nullptr || inode->names.size() > 1 || links > 1) return Errno(EXDEV);
+  const auto has_other_names = [&] {
+    return inode->links != nullptr || inode->names.size() > 1 || st.st_nlink - (inode->parked ? 1 : 0) > 1;
+  };
+  if (has_other_names()) return Errno(EXDEV);
   if (!inode->names.empty()) ACETATE_RETURN_IF_ERROR(MakeDirInLocked(to, inode->names.front()->parent));
   const std::string temp = to.work->TempName();
   ACETATE_ASSIGN_OR_RETURN(UniqueFd data, MakeTempLocked(to, temp, where, st));
@@ -135,7 +156,11 @@ Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
                              ? std::min(st.st_size, inode->lower_data->size)
                              : st.st_size;
     ACETATE_RETURN_IF_ERROR(CopyShownLocked(inode, data.get(), counts));
+    // Its attributes may have changed meanwhile, and it may have got another name or lost its only one.
     ACETATE_ASSIGN_OR_RETURN(where, Locate(inode));
+    ACETATE_ASSIGN_OR_RETURN(st, where.branch->Stat(where.dirfd(), where.c_name()));
+    if (has_other_names()) return Errno(EXDEV);
+    if (!inode->names.empty()) ACETATE_RETURN_IF_ERROR(MakeDirInLocked(to, inode->names.front()->parent));
   }
   ACETATE_RETURN_IF_ERROR(CopyMetadata(to, where, st, temp.c_str()));
   ACETATE_RETURN_IF_ERROR(KeepInoLocked(to, inode, where, st, temp.c_str()));

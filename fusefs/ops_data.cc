@@ -1,11 +1,35 @@
 // Contents of files. The lock is held to find an fd, not while data moves.
 #include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "fusefs/blocking.h"
 #include "fusefs/placing.h"
 #include "fusefs/with_spare_fds.h"
 
 namespace acetate::fusefs {
+namespace {
+
+ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset, int flags) {
+  const iovec part = {buffer, size};
+  for (;;) {
+    const ssize_t result = preadv2(fd, &part, 1, offset, flags);
+    if (result >= 0) return static_cast<size_t>(result);
+    if (errno != EINTR) return Errno::Last();
+  }
+}
+
+// What is in the page cache at once; for the disk, others go on meanwhile.
+ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset) {
+  ErrnoOr<size_t> cached = ReadSome(fd, buffer, size, offset, RWF_NOWAIT);
+  if (cached.error() == EAGAIN) return Blocking([&] { return ReadSome(fd, buffer, size, offset, 0); });
+  // Not every filesystem can tell.
+  return cached.error() == EOPNOTSUPP ? ReadSome(fd, buffer, size, offset, 0) : cached;
+}
+
+Errno SyncFile(int fd, bool data_only) { return (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? kOk : Errno::Last(); }
+
+}  // namespace
 
 ErrnoOr<FdRef> UnionFs::DataFdLocked(Inode* inode, bool write) {
   if (inode->type == S_IFDIR) return Errno(EISDIR);
@@ -29,12 +53,13 @@ ErrnoOr<FdRef> UnionFs::DataFdLocked(Inode* inode, bool write) {
   return data_fds_.Put(&inode->data, *std::move(fd));
 }
 
-ErrnoOr<UnionFs::Source> UnionFs::SourceOf(NodeId node) {
+ErrnoOr<UnionFs::Source> UnionFs::SourceOf(NodeId node, bool may_wait) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   Source source;
   ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
   if (inode->lower_data != nullptr && inode->lower_data->partial) {
+    if (inode->copying && !may_wait) return Errno(EBUSY);
     ACETATE_RETURN_IF_ERROR(StartLazyCopyLocked(inode, kWhole).error());
     // It waits for a move of the file, after which there is nothing left to be copied.
     if (inode->lower_data != nullptr) {
@@ -62,7 +87,14 @@ ErrnoOr<UnionFs::Target> UnionFs::TargetOf(NodeId node, off_t size_limit, bool w
   if (target.lazy == nullptr) {
     ACETATE_ASSIGN_OR_RETURN(target.fd, DataFdLocked(inode, true));
   }
+  ++inode->changing;
+  target.changing = {inode, Target::EndChange{this}};
   return target;
+}
+
+void UnionFs::Target::EndChange::operator()(Inode* inode) const {
+  MutexLock lock(&fs->mu_);
+  if (--inode->changing == 0) fs->copied_.SignalAll();
 }
 
 template <typename Change>
@@ -71,6 +103,7 @@ Errno UnionFs::ChangeContents(NodeId node, off_t size_limit, bool whole, const C
     ACETATE_ASSIGN_OR_RETURN(Target target, TargetOf(node, size_limit, whole));
     Errno error = change(target);
     if (!IsFull(error)) return error;
+    target.changing.reset();
     MutexLock lock(&mu_);
     if (moves == branches_.writables().size()) return error;
     ACETATE_RETURN_IF_ERROR(MoveToRoomLocked(Get(node), target.branch->id(), error));
@@ -79,15 +112,14 @@ Errno UnionFs::ChangeContents(NodeId node, off_t size_limit, bool whole, const C
 
 ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offset) {
   ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(node));
-  if (source.lazy != nullptr) return source.lazy->Read(buffer, size, offset);
+  if (source.lazy != nullptr) return Blocking([&] { return source.lazy->Read(buffer, size, offset); });
   size = source.Clamp(size, offset);
   size_t done = 0;
   while (done < size) {
-    ssize_t result = pread(source.fd->get(), buffer + done, size - done, offset + static_cast<off_t>(done));
-    if (result < 0 && errno == EINTR) continue;
-    if (result < 0) return Errno::Last();
-    if (result == 0) break;
-    done += static_cast<size_t>(result);
+    ACETATE_ASSIGN_OR_RETURN(const size_t got,
+                             ReadSome(source.fd->get(), buffer + done, size - done, offset + static_cast<off_t>(done)));
+    if (got == 0) break;
+    done += got;
   }
   return done;
 }
@@ -101,7 +133,7 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
       written.suid = {.cleared = written.suid.cleared || suid.cleared, .setgid_left = suid.setgid_left};
     }
     if (target.lazy != nullptr) {
-      ACETATE_ASSIGN_OR_RETURN(written.size, target.lazy->Write(data, size, offset));
+      ACETATE_ASSIGN_OR_RETURN(written.size, Blocking([&] { return target.lazy->Write(data, size, offset); }));
       return kOk;
     }
     while (written.size < size) {
@@ -141,8 +173,7 @@ Errno UnionFs::FSync(NodeId node, bool data_only) {
       ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(inode, false));
     }
   }
-  int result = data_only ? fdatasync(fd->get()) : fsync(fd->get());
-  return result == 0 ? kOk : Errno::Last();
+  return Blocking([&] { return SyncFile(fd->get(), data_only); });
 }
 
 Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
@@ -158,17 +189,17 @@ Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
       fds.push_back(std::move(fd));
     }
   }
-  for (const UniqueFd& fd : fds) {
-    if ((data_only ? fdatasync(fd.get()) : fsync(fd.get())) != 0) return Errno::Last();
-  }
-  return kOk;
+  return Blocking([&]() -> Errno {
+    for (const UniqueFd& fd : fds) ACETATE_RETURN_IF_ERROR(SyncFile(fd.get(), data_only));
+    return kOk;
+  });
 }
 
 Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {
   ACETATE_RETURN_IF_ERROR(MayFallocate(node, mode));
   // Holes that are made, or filled with nothing, must not be taken for what is still to be copied.
   return ChangeContents(node, kWhole, /*whole=*/true, [&](const Target& target) {
-    return fallocate(target.raw(), mode, offset, length) == 0 ? kOk : Errno::Last();
+    return Blocking([&] { return fallocate(target.raw(), mode, offset, length) == 0 ? kOk : Errno::Last(); });
   });
 }
 
@@ -194,14 +225,20 @@ ErrnoOr<size_t> UnionFs::CopyFileRange(NodeId in, off_t in_offset, NodeId out, o
   ACETATE_RETURN_IF_ERROR(MayWrite(out, out_offset));
   size_t copied = 0;
   ACETATE_RETURN_IF_ERROR(ChangeContents(out, kWhole, /*whole=*/true, [&](const Target& target) -> Errno {
-    ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(in));
-    if (source.lazy != nullptr) return Errno(EXDEV);  // the kernel copies by reading and writing then
+    // It must not wait for a move of the one while a move of the other may be waiting for this.
+    ErrnoOr<Source> found = SourceOf(in, /*may_wait=*/false);
+    if (found.error() == EBUSY || (found.ok() && found->lazy != nullptr)) {
+      return Errno(EXDEV);  // the kernel copies by reading and writing then
+    }
+    ACETATE_ASSIGN_OR_RETURN(const Source source, std::move(found));
     const size_t clamped = source.Clamp(size, in_offset);
     if (clamped == 0) return kOk;
-    ssize_t result = copy_file_range(source.fd->get(), &in_offset, target.raw(), &out_offset, clamped, flags);
-    if (result < 0) return Errno::Last();
-    copied = static_cast<size_t>(result);
-    return kOk;
+    return Blocking([&]() -> Errno {
+      ssize_t result = copy_file_range(source.fd->get(), &in_offset, target.raw(), &out_offset, clamped, flags);
+      if (result < 0) return Errno::Last();
+      copied = static_cast<size_t>(result);
+      return kOk;
+    });
   }));
   return copied;
 }

@@ -148,6 +148,11 @@ absl::Status SetUdba(Draft& draft, absl::string_view name, absl::string_view val
                        &draft.line.options.udba);
 }
 
+absl::Status SetIo(Draft& draft, absl::string_view name, absl::string_view value) {
+  return SetWord<Io>(name, value, {{"auto", Io::kAuto}, {"uring", Io::kUring}, {"threads", Io::kThreads}},
+                     &draft.line.options.io);
+}
+
 absl::Status SetXattrNamespace(Draft& draft, absl::string_view name, absl::string_view value) {
   bool user = true;
   if (value != "auto") {
@@ -324,6 +329,7 @@ constexpr Rule kRules[] = {
     // Without effect: access lists count where the branches have them.
     {"noacl", Rule::kNoValue, Ignore},
     // The FUSE connection.
+    {"io", Rule::kValue, SetIo},
     {"timeout", Rule::kValue, SetTimeout},
     {"writeback", Rule::kOptionalValue, SetBool<&Options::writeback>},
     {"max_write", Rule::kValue, SetNumber<&Options::max_write>},

@@ -48,6 +48,10 @@ enum class CopyUpPolicy { kTopDownParent, kBottomUpParent, kBottomUp };
 // overlayfs; every name is looked at anew whenever it is looked up; or they are noticed when they happen.
 enum class Udba { kNone, kReval, kNotify };
 
+// How requests come from the kernel: in rings shared with it (io_uring), or read by threads. kAuto: rings where there
+// are any.
+enum class Io { kAuto, kUring, kThreads };
+
 struct BranchSpec {
   std::string path;  // as typed
   BranchMode mode = BranchMode::kReadOnly;
@@ -87,6 +91,7 @@ struct Options {
   bool skip_sync = false;  // fsync and its like succeed at once (sync=volatile, fsync=0)
 
   // The FUSE connection. 0 means that libfuse and the kernel choose.
+  Io io = Io::kAuto;
   double timeout = 1e9;  // seconds the kernel may keep entries and attributes
   bool writeback = false;
   unsigned max_read = 0;

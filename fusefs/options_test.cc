@@ -143,6 +143,11 @@ TEST(OptionsTest, Values) {
   EXPECT_FALSE(ParseOption("fsync=1").skip_sync);
   EXPECT_TRUE(ParseOption("writeback").writeback);
   EXPECT_FALSE(ParseOption("writeback=0").writeback);
+  EXPECT_EQ(ParseOption("io=uring").io, Io::kUring);
+  EXPECT_EQ(ParseOption("io=threads").io, Io::kThreads);
+  EXPECT_EQ(ParseOption("io=auto").io, Io::kAuto);
+  EXPECT_EQ(Parse({"--io=threads", "-o", "lowerdir=/a", "/m"}).io, Io::kThreads);
+  EXPECT_THAT(Error({"--io=fast", "-o", "lowerdir=/a", "/m"}), HasSubstr("--io=fast: must be auto, uring or threads"));
   EXPECT_EQ(ParseOption("max_write=4096").max_write, 4096u);
   EXPECT_EQ(ParseOption("max_read=8192").max_read, 8192u);
   EXPECT_TRUE(ParseOption("ro").read_only);

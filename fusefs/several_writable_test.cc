@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/fs.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
+
+#include <chrono>
+#include <thread>
 
 #include "common/syscalls.h"
 #include "fusefs/stack_scene.h"
@@ -119,6 +123,54 @@ TEST(SeveralWritableTest, ARenameOverSomethingHigherLiftsItsSource) {
   EXPECT_EQ(scene.Contents("target"), "new");
   EXPECT_EQ(scene.Tree().count("source"), 0u);
   EXPECT_EQ(scene.Tree(), StackScene::Tree(*scene.Reader()));
+}
+
+TEST(SeveralWritableTest, AWriteThatIsUnderWayWhenAFileMovesIsNotLost) {
+  constexpr size_t kSize = 32 << 20;
+  constexpr int kRounds = 5;
+  StackScene scene({"rw", "rw", "ro"});
+  for (int i = 0; i < kRounds; ++i) {
+    scene.Put("0/target" + std::to_string(i), "old");
+    scene.Put("1/source" + std::to_string(i), std::string(kSize, '-'));
+  }
+  scene.Start();
+  const std::string data(kSize, 'w');
+  for (int i = 0; i < kRounds; ++i) {
+    const NodeId node = scene.Node("source" + std::to_string(i));
+    std::thread writer([&] {
+      ErrnoOr<Written> written = scene.fs_->Write(node, data.data(), kSize, 0);
+      ASSERT_TRUE(written.ok());
+      ASSERT_EQ(written->size, kSize);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(i));
+    EXPECT_EQ(scene.Rename("source" + std::to_string(i), "target" + std::to_string(i)), 0);
+    writer.join();
+    EXPECT_TRUE(ReadFile(scene / ("0/target" + std::to_string(i))) == data) << i;
+  }
+}
+
+TEST(SeveralWritableTest, AttributesSetWhileAFileMovesAreNotLost) {
+  StackScene scene({"rw", "rw", "ro"});
+  constexpr int kRounds = 10;
+  for (int i = 0; i < kRounds; ++i) {
+    scene.Put("0/target" + std::to_string(i), "old");
+    scene.Put("1/source" + std::to_string(i), std::string(16 << 20, '-'), 0600);
+  }
+  scene.Start();
+  for (int i = 0; i < kRounds; ++i) {
+    const std::string target = "target" + std::to_string(i);
+    const NodeId node = scene.Node("source" + std::to_string(i));
+    std::thread mover([&] { EXPECT_EQ(scene.Rename("source" + std::to_string(i), target), 0); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(i));
+    AttrChange change;
+    change.set_mode = true;
+    change.mode = 0644;
+    EXPECT_TRUE(scene.fs_->SetAttr(node, change).ok());
+    mover.join();
+    struct stat st;
+    ASSERT_EQ(stat((scene / ("0/" + target)).c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 07777, 0644u) << i;
+  }
 }
 
 TEST(SeveralWritableTest, ADirectoryInSeveralBranchesIsRenamedWithAllItHolds) {

@@ -14,8 +14,8 @@ namespace {
 // Handlers get no argument, so this is the one global of the daemon.
 std::atomic<fuse_session*> ending_session{nullptr};
 
-// The reader notices the session's end when its read() is interrupted. A signal that comes just before that read()
-// interrupts nothing; so the timer goes on to interrupt it until the loop has returned.
+// Main notices the session's end when what it waits in is interrupted. A signal that comes just before that interrupts
+// nothing; so the timer goes on to interrupt it until the loop has returned.
 void EndSession(int) {
   const int saved_errno = errno;
   if (fuse_session* session = ending_session.load()) fuse_session_exit(session);

@@ -353,6 +353,8 @@ class UnionFs {
   bool IsFreeBelowLocked(const Dentry& dentry, BranchId branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // EXDEV for a file with several names.
   Errno MoveFileLocked(WritableBranch& to, Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Waits until nobody changes the contents. Who holds the lock afterwards keeps it until `copying` is set.
+  void DrainChangesLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Copies what the union shows of the contents. The lock is released meanwhile.
   Errno CopyShownLocked(Inode* inode, int to, off_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Places PlacesForMoveLocked(const Inode* inode, uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -495,12 +497,19 @@ class UnionFs {
       return offset >= end ? 0 : std::min(size, static_cast<size_t>(end - offset));
     }
   };
-  ErrnoOr<Source> SourceOf(NodeId node);
+  // EBUSY when it would have to wait for a copy, and may not.
+  ErrnoOr<Source> SourceOf(NodeId node, bool may_wait = true);
   // What to write contents to. The file is copied up when it is not; all of it when it is to be `whole`.
   struct Target {
     const Branch* branch = nullptr;
     FdRef fd;
     std::shared_ptr<LazyFile> lazy;  // then it is written through this, and `fd` is null
+    // While it lives the file stays where it is: a change of the contents that a move has copied already would be lost.
+    struct EndChange {
+      UnionFs* fs;
+      void operator()(Inode* inode) const;
+    };
+    std::unique_ptr<Inode, EndChange> changing;
     int raw() const { return lazy != nullptr ? lazy->upper_fd() : fd->get(); }
   };
   ErrnoOr<Target> TargetOf(NodeId node, off_t size_limit, bool whole);

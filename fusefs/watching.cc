@@ -75,7 +75,7 @@ void UnionFs::NoticeLocked(const DirWatch::Event& event, std::vector<KernelNote>
 }
 
 void UnionFs::Watch(const TellKernel& tell) {
-  // Signals are for the thread that reads requests.
+  // Signals are for main.
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, nullptr);

@@ -88,6 +88,7 @@ _ABSL = [
     "absl/container:fixed_array",
     "absl/container:flat_hash_map",
     "absl/container:flat_hash_set",
+    "absl/functional:function_ref",
     "absl/container:inlined_vector",
     "absl/status:status",
     "absl/status:statusor",

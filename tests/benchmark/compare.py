@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import memory
@@ -85,8 +86,7 @@ def main() -> int:
             print(f"run.sh: {system.name} is left out: {system.program} is not installed", file=sys.stderr)
     systems = [system for system in systems if system.available()]
     for place in args.on or ["tmpfs"]:
-        base = Path("/tmp/fusefs-benchmark" if place == "tmpfs" else f"{place}/fusefs-benchmark")
-        base.mkdir(parents=True)
+        base = Path(tempfile.mkdtemp(prefix="fusefs-benchmark-", dir="/tmp" if place == "tmpfs" else place))
         try:
             if place == "tmpfs":
                 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80%,nr_inodes=0", "tmpfs", str(base)], check=True)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from copy import copy
 from pathlib import Path
 
 from layers import Layers
@@ -48,13 +49,14 @@ def table(systems: list[System], layers: Layers, scratch: Path, files: int) -> s
         forgotten = system.memory()
         system.unmount(root)
         shutil.rmtree(scratch / "one")
-        roots = [system.mount(layers.lowers, scratch / str(i)) for i in range(MOUNTS)]
+        mounts = [copy(system) for _ in range(MOUNTS)]
+        roots = [mount.mount(layers.lowers, scratch / str(i)) for i, mount in enumerate(mounts)]
         for root in roots:
             subprocess.run(["find", "tree"], cwd=root, check=True, stdout=subprocess.DEVNULL)
-        together = system.memory_of_all()
-        for i, root in enumerate(roots):
-            system.unmount(root)
-            shutil.rmtree(scratch / str(i))
+        together = sum(mount.memory() for mount in mounts)
+        for mount, root in zip(mounts, roots, strict=True):
+            mount.unmount(root)
+            shutil.rmtree(root.parent)
         cells = [f"{first:.1f}", f"{second:.1f}", known >> 20, known // files, forgotten >> 20, together >> 20]
         lines.append(f"| {system.name} | " + " | ".join(map(str, cells)) + " |")
     shutil.rmtree(scratch / "many-layer")

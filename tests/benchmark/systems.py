@@ -25,7 +25,7 @@ class System:
         upper, work, mountpoint = scratch / "upper", scratch / "work", scratch / "mnt"
         for path in (upper, work, mountpoint):
             path.mkdir(parents=True)
-        self.pids_before = _pids()
+        before = _pids()
         command = self.command(lowers, upper, work, mountpoint)
         # From where the layers lie, since the kernel's overlayfs takes one page of options.
         subprocess.run(command, check=True, cwd=lowers[0].parent, stderr=subprocess.DEVNULL if self.is_peer else None)
@@ -34,36 +34,26 @@ class System:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} did not mount within 10 s")
             time.sleep(0.01)
+        name = Path(self.program).name[:15]
+        self.daemons = [pid for pid in _pids() - before if name and _name_of(pid) == name]
         return mountpoint
 
     def unmount(self, mountpoint: Path) -> None:
         subprocess.run(["umount", str(mountpoint)], check=True)
         deadline = time.monotonic() + 20
-        while self.daemons() and time.monotonic() < deadline:
+        while any(_name_of(pid) for pid in self.daemons) and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def daemons(self) -> list[int]:
-        """Processes of this mount: those of the program's name that were not there before."""
-        if not self.program:
-            return []
-        name = Path(self.program).name[:15]
-        found = []
-        for pid in _pids() - self.pids_before:
-            try:
-                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
-                    found.append(pid)
-            except OSError:
-                pass
-        return found
-
     def memory(self) -> int:
-        """What the daemons of the last mount hold, in bytes, shared pages counted by their share."""
-        return sum(_pss(pid) for pid in self.daemons())
+        """What the daemon of the last mount holds, in bytes, shared pages counted by their share."""
+        return sum(_pss(pid) for pid in self.daemons)
 
-    def memory_of_all(self) -> int:
-        """The same of all daemons of this system."""
-        self.pids_before = set()
-        return self.memory()
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _pss(pid: int) -> int:
@@ -89,9 +79,6 @@ class Native(System):
 
     def unmount(self, mountpoint: Path) -> None:
         pass
-
-    def daemons(self) -> list[int]:
-        return []
 
 
 def _layers_option(lowers: list, upper: Path, work: Path) -> str:
