@@ -12,20 +12,6 @@ namespace {
 
 constexpr size_t kBufferSize = 1 << 20;
 
-Errno WriteAll(int to, const char* data, size_t size, off_t offset) {
-  while (size > 0) {
-    ssize_t written = pwrite(to, data, size, offset);
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return Errno::Last();
-    }
-    data += written;
-    size -= static_cast<size_t>(written);
-    offset += written;
-  }
-  return kOk;
-}
-
 Errno CopyRunByHand(int from, int to, off_t begin, off_t end) {
   auto buffer = std::make_unique<char[]>(kBufferSize);
   while (begin < end) {
@@ -75,6 +61,20 @@ Errno CopyRuns(int from, int to, off_t position, off_t size, off_t* copied) {
 }
 
 }  // namespace
+
+Errno WriteAll(int to, const char* data, size_t size, off_t offset) {
+  while (size > 0) {
+    ssize_t written = pwrite(to, data, size, offset);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return Errno::Last();
+    }
+    data += written;
+    size -= static_cast<size_t>(written);
+    offset += written;
+  }
+  return kOk;
+}
 
 Errno CopyRange(int from, int to, off_t begin, off_t end) {
   off_t copied = 0;

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
+
 #include "common/errno_or.h"
 
 namespace acetate::fusefs {
@@ -11,6 +13,9 @@ namespace acetate::fusefs {
 // blocks, else copy_file_range of each run of data, else read and write. Holes stay holes. Returns the bytes that were
 // copied one way or another, holes and clones not counted.
 ErrnoOr<off_t> CopyData(int from, int to, off_t size);
+
+// pwrite() until all is written.
+Errno WriteAll(int to, const char* data, size_t size, off_t offset);
 
 // Copies the data of `from` between two positions to the same place in `to`; where `from` has a hole, `to` stays as it
 // is.

@@ -2,8 +2,6 @@
 // fuse_req_t.
 #pragma once
 
-#include <pthread.h>
-
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -26,13 +24,6 @@ struct FuseContext {
 // The kernel forgets these, and with a directory the names in it; what is mounted there is detached. Not to be called
 // from a handler, nor with a lock that one takes: the kernel may have to wait for our answers first.
 void ForgetInKernel(fuse_session* session, const std::vector<KernelNote>& notes);
-
-// Every handler begins with it. libfuse ends the threads of its rings by pthread_cancel(), which, met in a system call
-// of a handler, would end the daemon.
-inline void NeverCancelThisThread() {
-  thread_local const int done = pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
-  (void)done;
-}
 
 // A libfuse session over `context`; null after libfuse has said why on its log. The caller mounts, runs and destroys
 // it.

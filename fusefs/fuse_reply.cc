@@ -1,6 +1,18 @@
 #include "fusefs/fuse_reply.h"
 
+#include <pthread.h>
+
 namespace acetate::fusefs {
+namespace {
+
+// libfuse ends the threads of its rings by pthread_cancel(), which, met in a system call of a handler, would end the
+// daemon.
+void NeverCancelThisThread() {
+  thread_local const int done = pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+  (void)done;
+}
+
+}  // namespace
 
 UnionFs* Begin(fuse_req_t req, Opcode opcode) {
   NeverCancelThisThread();

@@ -10,21 +10,12 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "fusefs/blocking.h"
+#include "fusefs/copy_data.h"
 #include "fusefs/keeping_times.h"
 #include "fusefs/placing.h"
 
 namespace acetate::fusefs {
 namespace {
-
-Errno WriteWhole(int fd, const char* data, size_t size, off_t offset) {
-  for (size_t done = 0; done < size;) {
-    const ssize_t put = pwrite(fd, data + done, size - done, offset + static_cast<off_t>(done));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return Errno::Last();
-    done += static_cast<size_t>(put);
-  }
-  return kOk;
-}
 
 Errno CopyShown(const LazyFile& from, int to, off_t size) {
   constexpr size_t kChunk = 1 << 20;
@@ -32,7 +23,7 @@ Errno CopyShown(const LazyFile& from, int to, off_t size) {
   for (off_t at = 0; at < size;) {
     ACETATE_ASSIGN_OR_RETURN(const size_t got, from.Read(buffer.get(), kChunk, at));
     if (got == 0) break;
-    ACETATE_RETURN_IF_ERROR(WriteWhole(to, buffer.get(), got, at));
+    ACETATE_RETURN_IF_ERROR(WriteAll(to, buffer.get(), got, at));
     at += static_cast<off_t>(got);
   }
   return kOk;
