@@ -1,9 +1,12 @@
 #include "fusefs/blocking.h"
 
+#include <atomic>
+
 namespace acetate::fusefs {
 namespace {
 
 thread_local BlockingListener* this_listener = nullptr;
+std::atomic<int> background_works{0};
 
 }  // namespace
 
@@ -17,5 +20,9 @@ void RunBlocking(absl::FunctionRef<void()> work) {
   if (this_listener == nullptr) return work();
   this_listener->Run(work);
 }
+
+ScopedBackgroundWork::ScopedBackgroundWork() { ++background_works; }
+ScopedBackgroundWork::~ScopedBackgroundWork() { --background_works; }
+bool ScopedBackgroundWork::UnderWay() { return background_works > 0; }
 
 }  // namespace acetate::fusefs

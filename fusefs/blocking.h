@@ -44,4 +44,16 @@ auto Blocking(const Work& work) {
   return *std::move(result);
 }
 
+// While one lives, this process computes for long on a thread of its own. Who reads the requests then gets out of its
+// way; it takes some milliseconds until they have noticed.
+class ScopedBackgroundWork {
+ public:
+  ScopedBackgroundWork();
+  ~ScopedBackgroundWork();
+  ScopedBackgroundWork(const ScopedBackgroundWork&) = delete;
+  ScopedBackgroundWork& operator=(const ScopedBackgroundWork&) = delete;
+
+  static bool UnderWay();
+};
+
 }  // namespace acetate::fusefs

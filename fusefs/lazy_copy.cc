@@ -8,6 +8,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <chrono>
+
 #include "absl/strings/str_cat.h"
 #include "fusefs/blocking.h"
 #include "fusefs/complain.h"
@@ -19,6 +21,8 @@ namespace {
 
 // Each keeps two fds open.
 constexpr size_t kMostAtOnce = 16;
+// Who wrote the first byte has the answer by then, and who reads requests knows of the copying.
+constexpr std::chrono::milliseconds kBeforeCopying(30);
 
 }  // namespace
 
@@ -55,7 +59,6 @@ ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
   data_fds_.Drop(&inode->data);
   inode->queued = true;
   lazy_.push_back(inode);
-  if (!copier_.joinable()) copier_ = std::thread(&UnionFs::CopyInBackground, this);
   lazy_work_.SignalAll();
   return true;
 }
@@ -110,29 +113,34 @@ void UnionFs::CopyInBackground() {
   for (;;) {
     while (lazy_.empty() && !ending_) lazy_work_.Wait(&mu_);
     if (lazy_.empty()) return;
-    Inode* inode = lazy_.front();
-    // Who reads or writes meanwhile goes on; what has lost its name needs no copy to be found by later.
-    const std::shared_ptr<LazyFile> file = inode->lower_data != nullptr ? inode->lower_data->lazy : nullptr;
-    bool more = file != nullptr && !inode->names.empty();
-    if (more) {
-      mu_.Unlock();
-      ErrnoOr<bool> done = CopySome(file.get());
-      mu_.Lock();
-      Errno error = done.error();
-      if (done.ok() && *done) error = FinishLazyCopyLocked(inode, file.get());
-      // In a full branch it stops: the next write that meets that moves the file. Moved from here, a write that is
-      // under way would be lost.
-      if (!error.ok()) {
-        Complain(absl::StrCat("copying a large file up has stopped: ", ErrnoToStatus(error, "").message(),
-                              "; it is read from both layers, and goes on at the next mount"));
+    const ScopedBackgroundWork work;
+    if (!ending_) lazy_work_.WaitFor(&mu_, kBeforeCopying);
+    while (!lazy_.empty()) {
+      Inode* inode = lazy_.front();
+      while (CopyMoreLocked(inode)) {
       }
-      more = error.ok() && done.ok() && !*done;
+      lazy_.pop_front();
+      inode->queued = false;
+      FreeIfUnused(inode);
     }
-    if (more) continue;
-    lazy_.pop_front();
-    inode->queued = false;
-    FreeIfUnused(inode);
   }
+}
+
+bool UnionFs::CopyMoreLocked(Inode* inode) {
+  // Who reads or writes meanwhile goes on; what has lost its name needs no copy to be found by later.
+  const std::shared_ptr<LazyFile> file = inode->lower_data != nullptr ? inode->lower_data->lazy : nullptr;
+  if (file == nullptr || inode->names.empty()) return false;
+  mu_.Unlock();
+  ErrnoOr<bool> done = CopySome(file.get());
+  mu_.Lock();
+  Errno error = done.error();
+  if (done.ok() && *done) error = FinishLazyCopyLocked(inode, file.get());
+  if (error.ok()) return !*done;
+  // In a full branch it stops: the next write that meets that moves the file. Moved from here, a write that is under
+  // way would be lost.
+  Complain(absl::StrCat("copying a large file up has stopped: ", ErrnoToStatus(error, "").message(),
+                        "; it is read from both layers, and goes on at the next mount"));
+  return false;
 }
 
 void UnionFs::EndBackground() {

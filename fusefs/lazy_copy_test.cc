@@ -1,8 +1,13 @@
 // Large files, written while they are copied.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "fusefs/union_fs_fixture.h"
@@ -54,6 +59,22 @@ TEST_F(LazyCopyTest, IsWholeWhenTheUnionEnds) {
   Start();
   EXPECT_TRUE(Contents("a") == expected);
   EXPECT_EQ(Attr("a").st_mode & 07777, 0640u);
+}
+
+TEST_F(LazyCopyTest, TheCopyingIsNotOfTheRankOfWhoBeganIt) {
+  Put("lower/a", std::string(kSize, 'x'));
+  Start();
+  std::thread writer([&] {
+    const sched_param none = {};
+    ASSERT_EQ(sched_setscheduler(0, SCHED_IDLE, &none), 0);
+    WriteAt("a", "HERE", 0);
+    size_t idle = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+      idle += sched_getscheduler(std::stoi(thread.path().filename())) == SCHED_IDLE;
+    }
+    EXPECT_EQ(idle, 1u);
+  });
+  writer.join();
 }
 
 TEST_F(LazyCopyTest, GoesOnAfterAKill) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "fusefs/copy_data.h"
@@ -12,7 +13,9 @@
 namespace acetate::fusefs {
 namespace {
 
-constexpr off_t kCopyAtOnce = 1 << 20;
+constexpr off_t kCopyAtOnce = 4 * LazyFile::kPiece;
+// The copying gives way to others, but not for ever.
+constexpr std::chrono::milliseconds kGiveWay(50);
 
 off_t SizeOf(int fd) {
   struct stat st = {};
@@ -100,8 +103,19 @@ Errno LazyFile::Fill(off_t begin, off_t end) {
   return kOk;
 }
 
+LazyFile::ChangeLock::ChangeLock(LazyFile* file) : file_(file) {
+  ++file_->changing_;
+  file_->mu_.lock();
+}
+
+LazyFile::ChangeLock::~ChangeLock() {
+  --file_->changing_;
+  file_->unchanging_.notify_all();
+  file_->mu_.unlock();
+}
+
 ErrnoOr<size_t> LazyFile::Write(const char* data, size_t size, off_t offset) {
-  std::lock_guard<std::mutex> lock(mu_);
+  const ChangeLock lock(this);
   if (!finished_) {
     const off_t end = offset + static_cast<off_t>(size);
     const off_t first = offset / kPiece * kPiece;
@@ -117,14 +131,15 @@ ErrnoOr<size_t> LazyFile::Write(const char* data, size_t size, off_t offset) {
 }
 
 ErrnoOr<off_t> LazyFile::Truncate(off_t size) {
-  std::lock_guard<std::mutex> lock(mu_);
+  const ChangeLock lock(this);
   if (ftruncate(upper_.get(), size) != 0) return Errno::Last();
   floor_ = std::min(floor_, size);
   return floor_;
 }
 
 ErrnoOr<bool> LazyFile::CopySome() {
-  std::lock_guard<std::mutex> lock(mu_);
+  std::unique_lock<std::mutex> lock(mu_);
+  unchanging_.wait_for(lock, kGiveWay, [&] { return changing_ == 0; });
   if (finished_ || next_ >= floor_) return true;
   const off_t hole = NextHole(upper_.get(), next_, floor_);
   const off_t end = std::min(hole + kCopyAtOnce, floor_);

@@ -11,6 +11,8 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <condition_variable>
 #include <mutex>
 
 #include "common/errno_or.h"
@@ -35,18 +37,30 @@ class LazyFile {
   // Returns the floor that is to be remembered.
   ErrnoOr<off_t> Truncate(off_t size);
 
-  // Copies the next of what is missing, about a megabyte. True when nothing is.
+  // Copies the next of what is missing, a few pieces, after those who wait to change the file. True when nothing is.
   ErrnoOr<bool> CopySome();
   // After that the upper file is as any other: its holes are holes.
   void Finish();
 
  private:
+  // Comes before the copying.
+  class ChangeLock {
+   public:
+    explicit ChangeLock(LazyFile* file);
+    ~ChangeLock();
+
+   private:
+    LazyFile* const file_;
+  };
+
   // Copies what is missing from the lower file.
   Errno Fill(off_t begin, off_t end);
 
   const UniqueFd upper_;
   const UniqueFd lower_;
   mutable std::mutex mu_;
+  std::atomic<int> changing_{0};  // who has the lock, or waits for it, to change the file
+  std::condition_variable unchanging_;
   off_t floor_;
   off_t next_ = 0;  // up to here nothing is missing
   bool finished_ = false;

@@ -45,6 +45,10 @@ Lead LeadPolicy::Next(const Moment& moment) {
     follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
     follows = false;
   }
+  if (moment.background) {
+    follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
+    follows = false;
+  }
   several_ = several;
   lead_ = !follows || bulk_ ? Lead::kSeveral : several ? Lead::kFollowEach : Lead::kFollow;
   return lead_;

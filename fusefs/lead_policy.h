@@ -20,12 +20,13 @@ inline bool Follows(Lead lead) { return lead == Lead::kFollow || lead == Lead::k
 struct Moment {
   int64_t now_ms = 0;
   uint64_t requests = 0;
-  uint64_t switches = 0;  // requests of another client than the request before
-  uint64_t bulk = 0;      // requests that read much: what the kernel reads ahead is copied while the client goes on
-  int runnable = 0;       // threads of the machine that run or want to, those not counted that read requests
-  bool stuck = false;     // requests wait, and none was read
-  bool starved = false;   // a following thread did not get its CPU
-  bool blind = false;     // it cannot see its client
+  uint64_t switches = 0;    // requests of another client than the request before
+  uint64_t bulk = 0;        // requests that read much: what the kernel reads ahead is copied while the client goes on
+  int runnable = 0;         // threads of the machine that run or want to, those not counted that read requests
+  bool stuck = false;       // requests wait, and none was read
+  bool starved = false;     // a following thread did not get its CPU
+  bool blind = false;       // it cannot see its client
+  bool background = false;  // this process has something else to do, on whichever CPU
 };
 
 class LeadPolicy {

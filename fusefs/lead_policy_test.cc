@@ -17,6 +17,7 @@ Moment Crowded() { return {.requests = 500, .switches = 200, .runnable = 2}; }
 Moment Bulk() { return {.requests = 100, .bulk = 90, .runnable = 2}; }
 Moment Stuck() { return {.runnable = 1, .stuck = true}; }
 Moment Starved() { return {.requests = 100, .runnable = 2, .starved = true}; }
+Moment Background() { return {.requests = 10, .runnable = 1, .background = true}; }
 Moment Blind() { return {.requests = 500, .runnable = 1, .blind = true}; }
 
 // A policy and its clock: a moment is 10 ms.
@@ -58,6 +59,7 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
       {"large reads", {Quiet(), Bulk()}, Lead::kSeveral},
       {"large reads are over", {Bulk(), Quiet()}, Lead::kFollow},
       {"starved", {Starved()}, Lead::kSeveral},
+      {"copying in the background", {Quiet(), Background()}, Lead::kSeveral},
       {"a client that cannot be seen", {Blind()}, Lead::kSeveral},
       {"several for a moment", {Crowded(), Quiet()}, Lead::kFollow},
       {"several", {Crowded(), Crowded()}, Lead::kFollowEach},

@@ -9,7 +9,6 @@
 #include <array>
 #include <cstdio>
 #include <optional>
-#include <system_error>
 #include <vector>
 
 namespace acetate::fusefs {
@@ -67,7 +66,9 @@ class RequestLoop::Worker : public BlockingListener {
   pthread_t id = 0;
   CondVar wake;
   bool waits = false;                               // for the lead, or for work
+  bool awaits_work = false;                         // of a helper
   const absl::FunctionRef<void()>* work = nullptr;  // of another thread; null again once it is done
+  Worker* for_whom = nullptr;
   CondVar work_done;
   std::optional<CpuFollower> cpu;
 
@@ -86,7 +87,11 @@ class RequestLoop::Worker : public BlockingListener {
     constexpr auto kRelaxed = std::memory_order_relaxed;
     return {requests_.load(kRelaxed), changes_.load(kRelaxed), bulk_.load(kRelaxed), switches_.load(kRelaxed)};
   }
-  Counts seen;  // by the watcher
+  Counts seen;              // by the watcher
+  bool seen_at_it = false;  // it had a request in hand
+
+  // Whether it has a request in hand and no reason not to go on with it.
+  bool at_it() const { return !waits && !in_wait && !awaits_work; }
 
   // By the worker itself.
   void CountRequest(pid_t new_client, bool bulk) {
@@ -155,9 +160,8 @@ size_t RequestLoop::threads() const {
 RequestLoop::Worker* RequestLoop::StartLocked(bool follower) {
   Worker& worker = workers_.emplace_back(this, follower);
   worker.waits = true;
-  try {
-    worker.thread = std::thread(&RequestLoop::Work, this, &worker);
-  } catch (const std::system_error&) {  // no more threads: it goes on with those that there are
+  worker.thread = starter_->Start([this, &worker] { Work(&worker); });
+  if (!worker.thread.joinable()) {  // it goes on with those that there are
     workers_.pop_back();
     return nullptr;
   }
@@ -176,6 +180,7 @@ void RequestLoop::Run() {
   sigfillset(&all);
   sigdelset(&all, InterruptSignal());
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  starter_.emplace();
   {
     MutexLock lock(&mu_);
     StartLocked(/*follower=*/false);
@@ -218,6 +223,7 @@ void RequestLoop::Work(Worker* me) {
       (*me->work)();
       mu_.Lock();
       me->work = nullptr;
+      me->for_whom->awaits_work = false;
       me->work_done.SignalAll();
       continue;
     }
@@ -271,7 +277,9 @@ void RequestLoop::RunApart(Worker* me, absl::FunctionRef<void()> work) {
     if (helper != nullptr) {
       helper->waits = false;
       helper->work = &work;
+      helper->for_whom = me;
       helper->wake.SignalAll();
+      me->awaits_work = true;
       while (helper->work == &work) helper->work_done.Wait(&mu_);
       return;
     }
@@ -362,6 +370,7 @@ Moment RequestLoop::LookLocked() {
   Moment moment;
   moment.now_ms = NowMs();
   moment.runnable = RunnableThreads(loadavg_.get());
+  moment.background = ScopedBackgroundWork::UnderWay();
   std::vector<pid_t> clients;
   pid_t client = 0;
   for (Worker& worker : workers_) {
@@ -373,6 +382,13 @@ Moment RequestLoop::LookLocked() {
       const CpuFollower::View view = worker.view.exchange(CpuFollower::View::kClear);
       moment.starved |= view == CpuFollower::View::kStarved;
       moment.blind |= view == CpuFollower::View::kBlind;
+      // It cannot say so itself while it gets no CPU at all.
+      const bool at_it = worker.cpu.has_value() && worker.at_it() && new_requests == 0;
+      if (at_it && worker.seen_at_it) {
+        moment.starved = true;
+        worker.cpu->Loosen();
+      }
+      worker.seen_at_it = at_it;
     }
     if (new_requests > 0) {
       moment.requests += new_requests;

@@ -21,7 +21,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <thread>
+#include <optional>
 
 #include "absl/functional/function_ref.h"
 #include "common/mutex.h"
@@ -29,6 +29,7 @@
 #include "fusefs/blocking.h"
 #include "fusefs/cpu_follower.h"
 #include "fusefs/lead_policy.h"
+#include "fusefs/thread_starter.h"
 
 namespace acetate::fusefs {
 
@@ -110,6 +111,7 @@ class RequestLoop {
   const Limits limits_;
   const UniqueFd loadavg_;
   sem_t ended_;  // posted by who sees the end
+  std::optional<ThreadStarter> starter_;
 
   mutable Mutex mu_;
   std::deque<Worker> workers_ ABSL_GUARDED_BY(mu_);  // they never move

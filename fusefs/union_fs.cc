@@ -75,6 +75,8 @@ ErrnoOr<std::unique_ptr<UnionFs>> UnionFs::Create(const Options& options, std::v
   const Branch& top = fs->branches_.branch(fs->branches_.order().front());
   ACETATE_ASSIGN_OR_RETURN(struct stat st, top.Stat(top.root_fd(), ""));
   fs->root_->ino = fs->branches_.UnionIno(top.id(), st.st_ino);
+  // Now: one that a request's thread started would have that thread's CPU and priority.
+  fs->copier_ = std::thread(&UnionFs::CopyInBackground, fs.get());
   return fs;
 }
 

@@ -283,6 +283,8 @@ class UnionFs {
   Errno CopyRestLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno FinishLazyCopyLocked(Inode* inode, LazyFile* file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CopyInBackground();
+  // Whether there is more to be copied afterwards. The lock is released meanwhile.
+  bool CopyMoreLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndBackground();
 
   // -- placing.cc
