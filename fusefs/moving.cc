@@ -117,6 +117,8 @@ Errno UnionFs::ReplaceInBranchLocked(WritableBranch& from, WritableBranch& to, c
 }
 
 Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
+  // Who has it open, or mapped, would stay with the old file.
+  if (inode->passed) return Errno(EXDEV);
   WritableBranch& from = *HomeOf(inode);
   while (inode->copying) copied_.Wait(&mu_);
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));

@@ -143,6 +143,11 @@ TEST(OptionsTest, Values) {
   EXPECT_FALSE(ParseOption("fsync=1").skip_sync);
   EXPECT_TRUE(ParseOption("writeback").writeback);
   EXPECT_FALSE(ParseOption("writeback=0").writeback);
+  EXPECT_TRUE(ParseOption("passthrough").passthrough);
+  EXPECT_FALSE(ParseOption("passthrough=off").passthrough);
+  EXPECT_FALSE(ParseOption("ro").passthrough);
+  EXPECT_THAT(OptionError("passthrough,writeback"), HasSubstr("passthrough and writeback exclude each other"));
+  EXPECT_THAT(OptionError("passthrough,xattr_permissions=2"), HasSubstr("passthrough and xattr_permissions exclude"));
   EXPECT_EQ(ParseOption("max_write=4096").max_write, 4096u);
   EXPECT_EQ(ParseOption("max_read=8192").max_read, 8192u);
   EXPECT_TRUE(ParseOption("ro").read_only);
