@@ -9,7 +9,6 @@
 
 #include <cerrno>
 
-#include "absl/cleanup/cleanup.h"
 #include "common/unique_fd.h"
 
 namespace acetate::fusefs {
@@ -108,8 +107,8 @@ int Passthrough::RegisterLocked([[maybe_unused]] fuse_req_t req, [[maybe_unused]
 #endif
 }
 
-void Passthrough::Open([[maybe_unused]] fuse_req_t req, [[maybe_unused]] fuse_session* session, NodeId node,
-                       fuse_file_info* info) {
+void Passthrough::Open([[maybe_unused]] fuse_req_t req, [[maybe_unused]] fuse_session* session,
+                       [[maybe_unused]] NodeId node, [[maybe_unused]] fuse_file_info* info) {
 #if ACETATE_LIBFUSE_HAS_PASSTHROUGH
   const bool write = Writes(*info);
   bool first;
