@@ -27,6 +27,7 @@ Lead LeadPolicy::Next(const Moment& moment) {
   if (moment.requests >= kEnoughRequests) {
     const bool crowded = moment.switches * 8 >= moment.requests;
     crowded_ = crowded ? crowded_ + 1 : 0;
+    bulk_ = moment.bulk * 2 >= moment.requests;
     lonely_ = crowded ? 0 : lonely_ + 1;
   }
   const bool several = several_ ? lonely_ < kLonelyMoments : crowded_ >= kCrowdedMoments;
@@ -45,7 +46,7 @@ Lead LeadPolicy::Next(const Moment& moment) {
     follows = false;
   }
   several_ = several;
-  lead_ = !follows ? Lead::kSeveral : several ? Lead::kFollowEach : Lead::kFollow;
+  lead_ = !follows || bulk_ ? Lead::kSeveral : several ? Lead::kFollowEach : Lead::kFollow;
   return lead_;
 }
 

@@ -11,7 +11,7 @@ namespace acetate::fusefs {
 enum class Lead {
   kFollow,      // one thread, on the client's CPU, which everything else there goes before (SCHED_IDLE)
   kFollowEach,  // several such: several clients at once, each on a CPU of its own
-  kSeveral,     // several ordinary threads: others want the CPUs, and they are to get their share
+  kSeveral,     // several ordinary threads: others want the CPUs, and are to get their share; or much is read
 };
 
 inline bool Follows(Lead lead) { return lead == Lead::kFollow || lead == Lead::kFollowEach; }
@@ -21,6 +21,7 @@ struct Moment {
   int64_t now_ms = 0;
   uint64_t requests = 0;
   uint64_t switches = 0;  // requests of another client than the request before
+  uint64_t bulk = 0;      // requests that read much: what the kernel reads ahead is copied while the client goes on
   int runnable = 0;       // threads of the machine that run or want to, those not counted that read requests
   bool stuck = false;     // requests wait, and none was read
   bool starved = false;   // a following thread did not get its CPU
@@ -58,6 +59,7 @@ class LeadPolicy {
   double usually_runnable_ = 0;
   int crowded_ = 0;
   int lonely_ = 0;
+  bool bulk_ = false;
   int64_t pause_ms_ = kShortestPause;
   int64_t following_since_ms_ = 0;
   int64_t follow_from_ms_ = 0;  // not before

@@ -14,6 +14,7 @@ Moment Quiet() { return {.requests = 500, .runnable = 1}; }
 Moment Idle() { return {.runnable = 0}; }
 Moment Busy() { return {.requests = 100, .runnable = kCpus + 1}; }
 Moment Crowded() { return {.requests = 500, .switches = 200, .runnable = 2}; }
+Moment Bulk() { return {.requests = 100, .bulk = 90, .runnable = 2}; }
 Moment Stuck() { return {.runnable = 1, .stuck = true}; }
 Moment Starved() { return {.requests = 100, .runnable = 2, .starved = true}; }
 Moment Blind() { return {.requests = 500, .runnable = 1, .blind = true}; }
@@ -54,6 +55,8 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
       {"busy for some moments", {Busy(), Busy(), Quiet(), Busy()}, Lead::kFollow},
       {"busy", {Busy(), Busy(), Busy(), Busy(), Busy()}, Lead::kSeveral},
       {"stuck", {Stuck()}, Lead::kSeveral},
+      {"large reads", {Quiet(), Bulk()}, Lead::kSeveral},
+      {"large reads are over", {Bulk(), Quiet()}, Lead::kFollow},
       {"starved", {Starved()}, Lead::kSeveral},
       {"a client that cannot be seen", {Blind()}, Lead::kSeveral},
       {"several for a moment", {Crowded(), Quiet()}, Lead::kFollow},

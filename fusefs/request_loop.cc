@@ -78,18 +78,20 @@ class RequestLoop::Worker : public BlockingListener {
 
   struct Counts {
     uint64_t requests = 0;
-    uint64_t changes = 0;   // of another client than the request before
+    uint64_t changes = 0;  // of another client than the request before
+    uint64_t bulk = 0;
     uint64_t switches = 0;  // back to one that it had lately: so these are several at once, and no script's processes
   };
   Counts counts() const {
     constexpr auto kRelaxed = std::memory_order_relaxed;
-    return {requests_.load(kRelaxed), changes_.load(kRelaxed), switches_.load(kRelaxed)};
+    return {requests_.load(kRelaxed), changes_.load(kRelaxed), bulk_.load(kRelaxed), switches_.load(kRelaxed)};
   }
   Counts seen;  // by the watcher
 
   // By the worker itself.
-  void CountRequest(pid_t new_client) {
+  void CountRequest(pid_t new_client, bool bulk) {
     Increment(&requests_);
+    if (bulk) Increment(&bulk_);
     if (new_client == 0 || new_client == client.load(std::memory_order_relaxed)) return;
     for (const auto& recent : recent_) {
       if (recent.load(std::memory_order_relaxed) != new_client) continue;
@@ -117,6 +119,7 @@ class RequestLoop::Worker : public BlockingListener {
   RequestLoop* const loop_;
   std::atomic<uint64_t> requests_{0};
   std::atomic<uint64_t> changes_{0};
+  std::atomic<uint64_t> bulk_{0};
   std::atomic<uint64_t> switches_{0};
   std::array<std::atomic<pid_t>, 8> recent_{};
 };
@@ -246,7 +249,7 @@ void RequestLoop::LeadUntilTaken(Worker* me, RequestSource::Slot* slot) {
       return;
     }
     const pid_t client = slot->client();
-    me->CountRequest(client);
+    me->CountRequest(client, slot->bulk());
     if (me->is_follower && me->cpu->works()) {
       const CpuFollower::View view = me->cpu->Follow(client);
       if (view != CpuFollower::View::kClear) me->view.store(view, std::memory_order_relaxed);
@@ -373,6 +376,7 @@ Moment RequestLoop::LookLocked() {
     }
     if (new_requests > 0) {
       moment.requests += new_requests;
+      moment.bulk += counts.bulk - worker.seen.bulk;
       moment.switches += counts.switches - worker.seen.switches;
       worker.AddClientsSince(worker.seen, &clients);
       // Leaders with a client each.

@@ -45,6 +45,8 @@ class RequestSource {
     virtual Received Receive() = 0;
     // Of the request that was received: the thread that waits for the answer; 0 for none.
     virtual pid_t client() const = 0;
+    // Whether it reads much.
+    virtual bool bulk() const { return false; }
     virtual void Process() = 0;
   };
 

@@ -19,6 +19,8 @@ namespace {
 // Enough for what the kernel sends at most unless more is asked for (256 pages), and its header.
 constexpr size_t kUsualRequest = (1 << 20) + 4096;
 constexpr size_t kLargestRequest = 1 << 30;
+// To copy so much takes as long as to wake a thread on another CPU.
+constexpr size_t kBulk = 64 << 10;
 
 class SessionSource final : public RequestSource {
  public:
@@ -44,6 +46,12 @@ class SessionSource final : public RequestSource {
 
     pid_t client() const override {
       return static_cast<pid_t>(reinterpret_cast<const fuse_in_header*>(buffer_.get())->pid);
+    }
+
+    bool bulk() const override {
+      const auto* header = reinterpret_cast<const fuse_in_header*>(buffer_.get());
+      return header->opcode == FUSE_READ && size_ >= sizeof(*header) + sizeof(fuse_read_in) &&
+             reinterpret_cast<const fuse_read_in*>(header + 1)->size >= kBulk;
     }
 
     void Process() override {
