@@ -43,8 +43,8 @@ class CpuFollower {
   // Whether it can do its work at all.
   bool works() const { return works_; }
 
-  // Before the answer to a request of `client`, which waits for it meanwhile. Every few requests it looks, and the
-  // thread may be on another CPU afterwards. 0: nobody's request.
+  // After the answer to a request of `client`. Every few requests it looks, and the thread may be on another CPU
+  // afterwards. It may have to wait for a client that is in exec. 0: nobody's request.
   View Follow(pid_t client);
 
   // Any thread: lets the thread that follows run on all CPUs that it may, until it follows again. Where that is

@@ -256,11 +256,12 @@ void RequestLoop::LeadUntilTaken(Worker* me, RequestSource::Slot* slot) {
     }
     const pid_t client = slot->client();
     me->CountRequest(client, slot->bulk());
+    slot->Process();
+    // Not before the answer: the client may be in exec, whose writes and flushes come while nobody can look at it.
     if (me->is_follower && me->cpu->works()) {
       const CpuFollower::View view = me->cpu->Follow(client);
       if (view != CpuFollower::View::kClear) me->view.store(view, std::memory_order_relaxed);
     }
-    slot->Process();
   }
 }
 

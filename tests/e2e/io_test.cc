@@ -266,6 +266,34 @@ TEST_P(IoTest, ABranchThatDoesNotAnswerHoldsUpNobodyElse) {
   }
 }
 
+// exec closes files, which writes what is cached of them; until that is answered, nobody can look at the process in
+// /proc.
+TEST_P(IoTest, WhatExecWritesIsAnswered) {
+  UnionOptions options = Options();
+  options.mount_options.push_back("writeback");
+  MountedUnion mounted(options);
+  const std::string file = mounted / "file";
+  WriteFile(file, "x");
+  for (int i = 0; i < 40; ++i) {
+    Child client([&] {
+      struct stat st;
+      for (int missing = 0; missing < i % 8; ++missing) {
+        if (stat((mounted / (std::to_string(i) + "." + std::to_string(missing))).c_str(), &st) == 0) return 1;
+      }
+      const int fd = open(file.c_str(), O_WRONLY | O_CLOEXEC);
+      if (pwrite(fd, "y", 1, i * 4096) != 1) return 2;
+      execl("/bin/true", "true", static_cast<char*>(nullptr));
+      return 3;
+    });
+    const bool ended = client.EndsWell();
+    EXPECT_TRUE(ended) << mounted.Log();
+    if (ended) continue;
+    umount2(options.mountpoint.c_str(), MNT_FORCE | MNT_DETACH);  // or it could not even be killed
+    return;
+  }
+  EXPECT_EQ(mounted.Unmount(), 0) << mounted.Log();
+}
+
 TEST_P(IoTest, UnmountEndsIt) {
   for (int i = 0; i < 5; ++i) {
     MountedUnion mounted(Options());
