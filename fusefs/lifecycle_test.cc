@@ -252,6 +252,7 @@ TEST(LifecycleOfRootTest, AsksAnotherUsersMountForItsStats) {
   SKIP_WITHOUT(PlainUser());
   ProgramScene users(PlainUser());
   ExpectOk(users.Run({"fusefs", "-o", users.Writable(), "mnt"}));
+  EXPECT_EQ(users.Run({"cat", "mnt/fa"}).out, "A");  // after the kernel's INIT
   ProgramScene roots;
   EXPECT_THAT(roots.Run({"fusefs", "stats", users / "mnt"}).out, HasSubstr("INIT"));
   ExpectOk(users.Run({"fusermount3", "-u", "mnt"}));
