@@ -142,6 +142,10 @@ absl::Status ServeMount(const Options& options) {
   if (!uring.ok()) return uring.status();
   absl::StatusOr<std::string> mountpoint = ResolveMountpoint(options.mountpoint, options.subtype);
   if (!mountpoint.ok()) return mountpoint.status();
+  if (options.passthrough) {
+    absl::Status possible = Passthrough::Check();
+    if (!possible.ok()) return possible;
+  }
   absl::StatusOr<std::vector<OpenedBranch>> opened = OpenBranches(options);
   if (!opened.ok()) return opened.status();
   absl::StatusOr<VolatileMarks> marks = VolatileMarks::Open(options, *opened);
@@ -165,7 +169,8 @@ absl::Status ServeMount(const Options& options) {
   const std::unique_ptr<OwnerCalls> calls = OwnerCalls::Start();
   absl::StatusOr<std::unique_ptr<UnionFs>> union_fs = MakeUnion(options, &*opened, calls.get(), &stats);
   if (!union_fs.ok()) return union_fs.status();
-  FuseContext context = {union_fs->get(), &stats, &options};
+  Passthrough passthrough(union_fs->get());
+  FuseContext context = {union_fs->get(), &stats, &options, options.passthrough ? &passthrough : nullptr};
   absl::StatusOr<SessionPtr> session = MakeSession(&context, *uring);
   if (!session.ok()) return session.status();
   if (options.udba == Udba::kNotify) {
@@ -194,6 +199,10 @@ absl::Status ServeMount(const Options& options) {
   fuse_session_unmount(session->get());
   requests.Serve(nullptr);
   control.reset();
+  if (!context.failure.ok()) {
+    marks->Clear().IgnoreError();
+    return context.failure;
+  }
   if (result == 0) return marks->Clear();
   return ErrnoToStatus(Errno(std::abs(result)), "read the kernel's requests");
 }

@@ -63,7 +63,7 @@ void StatFs(fuse_req_t req, fuse_ino_t) {
 // -- Attributes.
 
 void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
-  Reply(req, Begin(req, Opcode::kGetattr)->GetAttr(node));
+  ReplyAttr(req, node, Begin(req, Opcode::kGetattr)->GetAttr(node));
 }
 
 // Whether the node has a setgid bit and the caller is neither of its group nor root: one whose change of contents,
@@ -77,6 +77,18 @@ bool IsStrangerToSetgid(fuse_req_t req, fuse_ino_t node) {
   const int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());
   groups.resize(static_cast<size_t>(std::max(count, 0)));
   return std::find(groups.begin(), groups.end(), st->st_gid) == groups.end();
+}
+
+ErrnoOr<struct stat> ChangeAttr(fuse_req_t req, fuse_ino_t node, const AttrChange& change) {
+  UnionFs* fs = ContextOf(req)->fs;
+  // Asked before: the file may be given to another group.
+  const bool clear_setgid = (change.kill_suid || change.set_uid || change.set_gid) && IsStrangerToSetgid(req, node);
+  ErrnoOr<struct stat> changed = fs->SetAttr(node, change);
+  if (changed.ok() && clear_setgid && !S_ISDIR(changed->st_mode)) {
+    ACETATE_RETURN_IF_ERROR(fs->ClearSetgid(node));
+    changed = fs->GetAttr(node);
+  }
+  return changed;
 }
 
 // FATTR_KILL_SUIDGID of linux/fuse.h, which libfuse passes on under a name of its own.
@@ -101,15 +113,8 @@ void SetAttr(fuse_req_t req, fuse_ino_t node, struct stat* attr, int to_set, fus
   if ((to_set & FUSE_SET_ATTR_ATIME_NOW) != 0) change.times[0].tv_nsec = UTIME_NOW;
   if ((to_set & FUSE_SET_ATTR_MTIME_NOW) != 0) change.times[1].tv_nsec = UTIME_NOW;
   change.set_times = change.times[0].tv_nsec != UTIME_OMIT || change.times[1].tv_nsec != UTIME_OMIT;
-  UnionFs* fs = Begin(req, Opcode::kSetattr);
-  // Asked before: the file may be given to another group.
-  const bool clear_setgid = (change.kill_suid || change.set_uid || change.set_gid) && IsStrangerToSetgid(req, node);
-  ErrnoOr<struct stat> changed = fs->SetAttr(node, change);
-  if (changed.ok() && clear_setgid && !S_ISDIR(changed->st_mode)) {
-    if (Errno error = fs->ClearSetgid(node); !error.ok()) return Reply(req, error);
-    changed = fs->GetAttr(node);
-  }
-  Reply(req, changed);
+  Begin(req, Opcode::kSetattr);
+  ReplyAttr(req, node, ChangeAttr(req, node, change));
 }
 
 void ReadLink(fuse_req_t req, fuse_ino_t node) {
@@ -164,12 +169,20 @@ void Link(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent, const char* ne
   Reply(req, Begin(req, Opcode::kLink)->Link(node, new_parent, new_name));
 }
 
+// Of a file that was made and is open now.
+void ReplyCreated(fuse_req_t req, const ErrnoOr<Entry>& entry, fuse_file_info* info) {
+  if (!entry.ok()) return Reply(req, entry.error());
+  Passthrough* passthrough = ContextOf(req)->passthrough;
+  if (passthrough != nullptr) passthrough->Open(req, ContextOf(req)->session, entry->node, info);
+  fuse_entry_param param = ToParam(req, *entry);
+  if (fuse_reply_create(req, &param, info) == 0) return;
+  if (passthrough != nullptr) passthrough->Release(ContextOf(req)->session, entry->node, *info);
+  ContextOf(req)->fs->Forget(entry->node, 1);
+}
+
 #if ACETATE_LIBFUSE_HAS_TMPFILE
 void TmpFile(fuse_req_t req, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
-  ErrnoOr<Entry> entry = Begin(req, Opcode::kTmpfile)->TmpFile(parent, mode, CallerOf(req));
-  if (!entry.ok()) return Reply(req, entry.error());
-  fuse_entry_param param = ToParam(req, *entry);
-  if (fuse_reply_create(req, &param, info) != 0) ContextOf(req)->fs->Forget(entry->node, 1);
+  ReplyCreated(req, Begin(req, Opcode::kTmpfile)->TmpFile(parent, mode, CallerOf(req)), info);
 }
 #endif
 
@@ -273,11 +286,28 @@ void CopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset, fuse_file_inf
 }
 
 // -- What the kernel is told once not to ask again: from then on it opens, closes and flushes by itself, and creates
-// files by MKNOD. Reads and writes name the node; there are no file handles.
+// files by MKNOD. Reads and writes name the node; there are no file handles. With --passthrough it asks for each open
+// and each new file, and tells of each close.
 
-void Open(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+Errno TruncateAtOpen(fuse_req_t req, fuse_ino_t node, const fuse_file_info* info) {
+  AttrChange change;
+  change.set_size = true;
+  change.by_fd = true;
+  change.kill_suid = KillsSuid(info);
+  change.times[0].tv_nsec = UTIME_OMIT;
+  change.times[1].tv_nsec = UTIME_OMIT;
+  return ChangeAttr(req, node, change).error();
+}
+
+void Open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   Begin(req, Opcode::kOpen);
-  Reply(req, Errno(ENOSYS));
+  Passthrough* passthrough = ContextOf(req)->passthrough;
+  if (passthrough == nullptr) return Reply(req, Errno(ENOSYS));
+  if ((info->flags & O_TRUNC) != 0) {
+    if (Errno error = TruncateAtOpen(req, node, info); !error.ok()) return Reply(req, error);
+  }
+  passthrough->Open(req, ContextOf(req)->session, node, info);
+  if (fuse_reply_open(req, info) != 0) passthrough->Release(ContextOf(req)->session, node, *info);
 }
 
 void OpenDir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
@@ -300,13 +330,16 @@ void Flush(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
   Reply(req, Errno(ENOSYS));
 }
 
-void Create(fuse_req_t req, fuse_ino_t, const char*, mode_t, fuse_file_info*) {
-  Begin(req, Opcode::kCreate);
-  Reply(req, Errno(ENOSYS));
+void Create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
+  UnionFs* fs = Begin(req, Opcode::kCreate);
+  if (ContextOf(req)->passthrough == nullptr) return Reply(req, Errno(ENOSYS));
+  ReplyCreated(req, fs->MkNod(parent, name, S_IFREG | (mode & 07777), 0, CallerOf(req)), info);
 }
 
-void Release(fuse_req_t req, fuse_ino_t, fuse_file_info*) {
+void Release(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
+  FuseContext* context = ContextOf(req);
   Begin(req, Opcode::kRelease);
+  if (context->passthrough != nullptr) context->passthrough->Release(context->session, node, *info);
   Reply(req, kOk);
 }
 
@@ -330,6 +363,11 @@ void Init(void* userdata, fuse_conn_info* connection) {
   if (context->options->writeback) wanted |= FUSE_CAP_WRITEBACK_CACHE;
   connection->want &= ~unwanted;
   connection->want |= connection->capable & wanted;
+  if (context->passthrough != nullptr && !Passthrough::Negotiate(connection)) {
+    context->failure = absl::UnavailableError(
+        "passthrough: this kernel was built without it (CONFIG_FUSE_PASSTHROUGH); leave the option out");
+    fuse_session_exit(context->session);
+  }
   connection->time_gran = 1;
   // From 5.13 on it asks as for every filesystem (fuse_fileattr_set()); which is not told, 5.14 is.
   context->guards_flags = connection->proto_minor >= 34;

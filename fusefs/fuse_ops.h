@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "fusefs/libfuse.h"
 #include "fusefs/options.h"
+#include "fusefs/passthrough.h"
 #include "fusefs/stats.h"
 #include "fusefs/union_fs.h"
 
@@ -17,8 +18,10 @@ struct FuseContext {
   UnionFs* fs;
   Stats* stats;
   const Options* options;
-  fuse_session* session = nullptr;  // set by NewFuseSession
-  bool guards_flags = false;        // the kernel lets only the owner change flags; set by INIT
+  Passthrough* passthrough = nullptr;  // null without --passthrough
+  fuse_session* session = nullptr;     // set by NewFuseSession
+  bool guards_flags = false;           // the kernel lets only the owner change flags; set by INIT
+  absl::Status failure;                // why INIT ended the session
 };
 
 // The kernel forgets these, and with a directory the names in it; what is mounted there is detached. Not to be called

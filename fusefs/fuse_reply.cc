@@ -28,13 +28,21 @@ Caller CallerOf(fuse_req_t req) {
 
 void Reply(fuse_req_t req, Errno error) { fuse_reply_err(req, error.value()); }
 
+namespace {
+
+double AttrTimeout(const FuseContext& context, fuse_ino_t node) {
+  const bool changes = context.passthrough != nullptr && context.passthrough->IsWritten(node);
+  return changes ? 0 : context.options->timeout;
+}
+
+}  // namespace
+
 fuse_entry_param ToParam(fuse_req_t req, const Entry& entry) {
-  const double timeout = ContextOf(req)->options->timeout;
   fuse_entry_param param = {};
   param.ino = entry.node;
   param.attr = entry.attr;
-  param.attr_timeout = timeout;
-  param.entry_timeout = timeout;
+  param.attr_timeout = AttrTimeout(*ContextOf(req), entry.node);
+  param.entry_timeout = ContextOf(req)->options->timeout;
   return param;
 }
 
@@ -45,9 +53,9 @@ void Reply(fuse_req_t req, const ErrnoOr<Entry>& entry) {
   if (fuse_reply_entry(req, &param) != 0) ContextOf(req)->fs->Forget(entry->node, 1);
 }
 
-void Reply(fuse_req_t req, const ErrnoOr<struct stat>& attr) {
+void ReplyAttr(fuse_req_t req, fuse_ino_t node, const ErrnoOr<struct stat>& attr) {
   if (!attr.ok()) return Reply(req, attr.error());
-  fuse_reply_attr(req, &*attr, ContextOf(req)->options->timeout);
+  fuse_reply_attr(req, &*attr, AttrTimeout(*ContextOf(req), node));
 }
 
 void ReplyXattr(fuse_req_t req, const ErrnoOr<std::string>& value, size_t size) {

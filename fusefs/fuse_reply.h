@@ -22,7 +22,7 @@ Caller CallerOf(fuse_req_t req);
 
 void Reply(fuse_req_t req, Errno error);
 void Reply(fuse_req_t req, const ErrnoOr<Entry>& entry);
-void Reply(fuse_req_t req, const ErrnoOr<struct stat>& attr);
+void ReplyAttr(fuse_req_t req, fuse_ino_t node, const ErrnoOr<struct stat>& attr);
 // Of a value that the caller gave `size` bytes for; 0 asks for the length alone.
 void ReplyXattr(fuse_req_t req, const ErrnoOr<std::string>& value, size_t size);
 

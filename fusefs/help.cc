@@ -65,6 +65,8 @@ options:
                      has it and /sys/module/fuse/parameters/enable_uring is Y
   timeout=SECONDS    how long the kernel may keep names and attributes (default: for ever; with udba=reval 0)
   writeback          let the kernel collect writes before it sends them
+  passthrough        let the kernel read and write files of the writable layers by itself, and of a union that cannot be
+                     changed all; for root, with Linux 6.9
   control=PATH       the control socket (default: in the runtime directory, named after the mount)
   allow_other, allow_root, ro, nosuid, nodev, noexec, noatime, fsname=NAME, max_read=N, max_write=N...
                      as for any FUSE mount, see mount.fuse3(8)

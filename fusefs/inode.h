@@ -119,6 +119,7 @@ struct Inode {
   bool copying = false;         // a copy is under way without the lock
   uint32_t changing = 0;        // changes of the contents that are under way without the lock
   bool data_writable = false;   // the cached data fd can write
+  bool passed = false;          // the kernel may have its contents open or mapped without us: it must not move
   bool own_ino = true;          // of a writable branch's object: its number is not that of an object below
   bool contents_known = false;  // of a regular file: `lower_data` has been looked for
   Protection protection = Protection::kUnknown;

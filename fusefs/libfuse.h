@@ -10,6 +10,13 @@
 // O_TMPFILE reaches the daemon from here on; with an older libfuse the kernel says EOPNOTSUPP.
 #define ACETATE_LIBFUSE_HAS_TMPFILE (FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17))
 
+// FUSE_CAP_PASSTHROUGH: the kernel reads and writes a file of a branch by itself.
+#ifdef FUSE_CAP_PASSTHROUGH
+#define ACETATE_LIBFUSE_HAS_PASSTHROUGH 1
+#else
+#define ACETATE_LIBFUSE_HAS_PASSTHROUGH 0
+#endif
+
 // FUSE_CAP_HANDLE_KILLPRIV_V2: requests say whether the caller's write clears setuid bits. With an older libfuse the
 // kernel finds out by itself, which takes it a GETXATTR before every write.
 #ifdef FUSE_CAP_HANDLE_KILLPRIV_V2

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -251,6 +252,7 @@ TEST(LifecycleOfRootTest, AsksAnotherUsersMountForItsStats) {
   SKIP_WITHOUT(PlainUser());
   ProgramScene users(PlainUser());
   ExpectOk(users.Run({"fusefs", "-o", users.Writable(), "mnt"}));
+  EXPECT_EQ(users.Run({"cat", "mnt/fa"}).out, "A");  // after the kernel's INIT
   ProgramScene roots;
   EXPECT_THAT(roots.Run({"fusefs", "stats", users / "mnt"}).out, HasSubstr("INIT"));
   ExpectOk(users.Run({"fusermount3", "-u", "mnt"}));
@@ -303,6 +305,25 @@ TEST(LifecycleOfRootTest, HelpAndVersion) {
   const Finished version = scene.Run({"fusefs", "--version"});
   ExpectOk(version);
   EXPECT_THAT(version.out, HasSubstr("libfuse 3."));
+}
+
+TEST(PassthroughTest, IsRefusedToAllButRootOfTheMachineBeforeAnythingIsMade) {
+  SKIP_WITHOUT(PlainUser());
+  ProgramScene scene(PlainUser());
+  const auto before = scene.Listing();
+  const std::string options = absl::StrCat(scene.Writable(), ",passthrough");
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"fusefs", "-o", options, "mnt"},
+        std::vector<std::string>{"unshare", "--user", "--map-root-user", "--mount", "./fusefs", "-o", options,
+                                 "mnt"}}) {
+    const Finished refused = scene.Run(command);
+    EXPECT_EQ(refused.status, 1);
+    EXPECT_THAT(refused.err, HasSubstr("fusefs: passthrough: "));
+    EXPECT_THAT(refused.err, HasSubstr("leave the option out"));
+    EXPECT_EQ(std::count(refused.err.begin(), refused.err.end(), '\n'), 1) << refused.err;
+  }
+  EXPECT_THAT(scene.Mounts(), IsEmpty());
+  EXPECT_EQ(scene.Listing(), before);
 }
 
 }  // namespace

@@ -128,6 +128,8 @@ void UnionFs::DrainChangesLocked(Inode* inode) {
 Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
   DrainChangesLocked(inode);
   if (inode->home == to.id()) return kOk;  // who else wanted it there has moved it
+  // Who has it open, or mapped, would stay with the old file.
+  if (inode->passed) return Errno(EXDEV);
   WritableBranch& from = *HomeOf(inode);
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));

@@ -332,6 +332,7 @@ constexpr Rule kRules[] = {
     {"io", Rule::kValue, SetIo},
     {"timeout", Rule::kValue, SetTimeout},
     {"writeback", Rule::kOptionalValue, SetBool<&Options::writeback>},
+    {"passthrough", Rule::kOptionalValue, SetBool<&Options::passthrough>},
     {"max_write", Rule::kValue, SetNumber<&Options::max_write>},
     {"max_readahead", Rule::kValue, SetNumber<&Options::max_readahead>},
     {"max_background", Rule::kValue, SetNumber<&Options::max_background>},

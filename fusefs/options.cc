@@ -132,6 +132,17 @@ absl::StatusOr<CommandLine> Finish(Draft draft, std::vector<std::string> positio
   if (options.allow_other && options.allow_root) {
     return absl::InvalidArgumentError("allow_other and allow_root exclude each other; give one");
   }
+  if (options.passthrough && options.writeback) {
+    return absl::InvalidArgumentError(
+        "passthrough and writeback exclude each other: the kernel collects no writes of files that it writes by "
+        "itself; "
+        "give one");
+  }
+  if (options.passthrough && options.owner_records != OwnerRecords::kNone) {
+    return absl::InvalidArgumentError(
+        "passthrough and xattr_permissions exclude each other: what the kernel writes by itself would not clear setuid "
+        "bits that only an xattr records; give one");
+  }
   absl::Status status = AssembleBranches(draft);
   if (!status.ok()) return status;
   if (options.udba == Udba::kReval && !draft.has_timeout) options.timeout = 0;

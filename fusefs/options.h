@@ -94,6 +94,7 @@ struct Options {
   Io io = Io::kAuto;
   double timeout = 1e9;  // seconds the kernel may keep entries and attributes
   bool writeback = false;
+  bool passthrough = false;  // the kernel reads and writes files of the branches by itself where it can
   unsigned max_read = 0;
   unsigned max_write = 0;
   unsigned max_readahead = 0;

@@ -148,6 +148,11 @@ TEST(OptionsTest, Values) {
   EXPECT_EQ(ParseOption("io=auto").io, Io::kAuto);
   EXPECT_EQ(Parse({"--io=threads", "-o", "lowerdir=/a", "/m"}).io, Io::kThreads);
   EXPECT_THAT(Error({"--io=fast", "-o", "lowerdir=/a", "/m"}), HasSubstr("--io=fast: must be auto, uring or threads"));
+  EXPECT_TRUE(ParseOption("passthrough").passthrough);
+  EXPECT_FALSE(ParseOption("passthrough=off").passthrough);
+  EXPECT_FALSE(ParseOption("ro").passthrough);
+  EXPECT_THAT(OptionError("passthrough,writeback"), HasSubstr("passthrough and writeback exclude each other"));
+  EXPECT_THAT(OptionError("passthrough,xattr_permissions=2"), HasSubstr("passthrough and xattr_permissions exclude"));
   EXPECT_EQ(ParseOption("max_write=4096").max_write, 4096u);
   EXPECT_EQ(ParseOption("max_read=8192").max_read, 8192u);
   EXPECT_TRUE(ParseOption("ro").read_only);

@@ -83,6 +83,7 @@ std::unique_ptr<UnionFs> StackScene::Make(bool writable) {
   std::vector<std::string> list;
   for (size_t i = 0; i < modes_.size(); ++i) list.push_back(absl::StrCat(temp_ / absl::StrCat(i), "=", modes_[i]));
   const std::vector<BranchSpec> specs = *ParseBranches(absl::StrJoin(list, ":"));
+  options_.branches = specs;
   std::vector<UnionFs::NewBranch> branches;
   for (size_t i = 0; i < specs.size(); ++i) {
     UniqueFd work;

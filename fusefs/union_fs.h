@@ -104,6 +104,10 @@ class UnionFs {
   ErrnoOr<off_t> LSeek(NodeId node, off_t offset, int whence);
   ErrnoOr<size_t> CopyFileRange(NodeId in, off_t in_offset, NodeId out, off_t out_offset, size_t size, unsigned flags);
 
+  // ops_open.cc: the file that holds the object's contents, for good, if the kernel may read and, with `write`, write
+  // it by itself; else null. For that it is copied up, and afterwards it stays in its branch.
+  FdRef FileToPass(NodeId node, bool write);
+
   // rearrange.cc: the branches of a union in use. Positions count from the top. `notes` are for the caller to pass on
   // to the kernel.
   struct BranchState {
@@ -521,6 +525,10 @@ class UnionFs {
   // Runs `open` again with fewer cached fds when the process has run out of them.
   template <typename Open>
   auto WithSpareFds(const Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // -- ops_open.cc: null where the file may change, or must not be written without being asked.
+  ErrnoOr<FdRef> LowerToPassLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<FdRef> UpperToPassLocked(Inode* inode, bool write) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // -- own_mountpoint.cc
   // Holds the directory that the mount will cover, before it does.

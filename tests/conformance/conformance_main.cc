@@ -3,6 +3,7 @@
 //   --as=user    as the user `acetate`: mounts go through fusermount3
 //   --as=userns  as `acetate` in a user and mount namespace of its own, where it mounts directly and has one id
 //   --as=subids  the same with the subordinate ids of the user, as container engines do it
+// and all with one more option, as --with=passthrough, where a union can be mounted with it.
 #include <gflags/gflags.h>
 #include <grp.h>
 #include <gtest/gtest.h>
@@ -23,7 +24,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/temp_dir.h"
 #include "tests/fixture/mounted_union.h"
+
+DECLARE_string(with);
 
 DEFINE_string(as, "root", "Who runs the scenes: root, user, userns or subids.");
 
@@ -121,6 +125,22 @@ void Become(const std::string& who) {
   if (who == "userns" || who == "subids") EnterNamespaces(who == "subids");
 }
 
+// Skips everything where nothing can be mounted with --with.
+class WithOption : public testing::Environment {
+ public:
+  void SetUp() override {
+    if (FLAGS_with.empty()) return;
+    const TempDir dir;
+    UnionOptions options = MakeUnionDirs(dir.path(), 1);
+    options.mount_options.push_back(FLAGS_with);
+    try {
+      MountedUnion(options).Unmount();
+    } catch (const std::runtime_error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+};
+
 }  // namespace
 }  // namespace acetate::conformance
 
@@ -136,5 +156,6 @@ int main(int argc, char** argv) {
     fprintf(stderr, "conformance: %s\n", error.what());
     return 2;
   }
+  testing::AddGlobalTestEnvironment(new acetate::conformance::WithOption);  // GoogleTest deletes it
   return RUN_ALL_TESTS();
 }

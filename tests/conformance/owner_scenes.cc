@@ -60,6 +60,9 @@ class OwnerScene : public SceneTest {
 class RecordedOwnerScene : public OwnerScene {
  protected:
   RecordedOwnerScene() { options_.mount_options = {"xattr_permissions=2"}; }
+  void SetUp() override {
+    if (PassesThrough()) GTEST_SKIP() << "xattr_permissions and passthrough exclude each other";
+  }
 
   static void PutRecord(const std::string& path, const std::string& record) {
     ASSERT_EQ(lsetxattr(path.c_str(), kRecord, record.data(), record.size(), 0), 0) << path;
@@ -236,6 +239,7 @@ class UsersDaemonScene : public RecordedOwnerScene {
  protected:
   void SetUp() override {
     if (!IsMachineRoot()) GTEST_SKIP() << "makes devices, which needs root";
+    if (PassesThrough()) GTEST_SKIP() << "a user's daemon has no passthrough";
     user_ = getpwnam("acetate");
     ASSERT_NE(user_, nullptr) << "no user 'acetate': tests/setup.sh makes it";
     // The user's program, and its permission to serve others, in this mount namespace only.

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <gflags/gflags.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+
+DEFINE_string(with, "", "An option that all scenes are mounted with.");
 
 namespace acetate::conformance {
 namespace {
@@ -82,13 +85,19 @@ bool IsMachineRoot() {
   return geteuid() == 0 && ReadFile("/proc/self/uid_map").find("4294967295") != std::string::npos;
 }
 
+bool PassesThrough() { return FLAGS_with == "passthrough"; }
+
 SceneTest::SceneTest() : options_(MakeUnionDirs(dir_.path(), 2)) {}
 
 void SceneTest::TearDown() {
   if (mounted_ != nullptr) Unmount();
 }
 
-void SceneTest::Mount() { mounted_ = std::make_unique<MountedUnion>(options_); }
+void SceneTest::Mount() {
+  UnionOptions options = options_;
+  if (!FLAGS_with.empty()) options.mount_options.push_back(FLAGS_with);
+  mounted_ = std::make_unique<MountedUnion>(options);
+}
 
 void SceneTest::Unmount() {
   EXPECT_EQ(mounted_->Unmount(), 0) << mounted_->Log();

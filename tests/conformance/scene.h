@@ -37,6 +37,9 @@ void SetMtime(const std::string& path, time_t seconds);
 // Root of the machine, who may act as anyone and set anything.
 bool IsMachineRoot();
 
+// Whether all scenes are mounted with --passthrough.
+bool PassesThrough();
+
 class SceneTest : public testing::Test {
  protected:
   SceneTest();
