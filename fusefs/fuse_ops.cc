@@ -2,12 +2,11 @@
 
 #include <linux/fs.h>
 
-#include <algorithm>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "fusefs/fuse_data.h"
 #include "fusefs/fuse_ioctl.h"
 #include "fusefs/fuse_reply.h"
 
@@ -64,19 +63,6 @@ void StatFs(fuse_req_t req, fuse_ino_t) {
 
 void GetAttr(fuse_req_t req, fuse_ino_t node, fuse_file_info*) {
   ReplyAttr(req, node, Begin(req, Opcode::kGetattr)->GetAttr(node));
-}
-
-// Whether the node has a setgid bit and the caller is neither of its group nor root: one whose change of contents,
-// owner or access list clears it (setattr_should_drop_sgid(), posix_acl_update_mode()).
-bool IsStrangerToSetgid(fuse_req_t req, fuse_ino_t node) {
-  const fuse_ctx* ctx = fuse_req_ctx(req);
-  if (ctx->uid == 0) return false;
-  ErrnoOr<struct stat> st = ContextOf(req)->fs->GetAttr(node);
-  if (!st.ok() || (st->st_mode & S_ISGID) == 0 || ctx->gid == st->st_gid) return false;
-  std::vector<gid_t> groups(65536);  // as many as there can be
-  const int count = fuse_req_getgroups(req, static_cast<int>(groups.size()), groups.data());
-  groups.resize(static_cast<size_t>(std::max(count, 0)));
-  return std::find(groups.begin(), groups.end(), st->st_gid) == groups.end();
 }
 
 ErrnoOr<struct stat> ChangeAttr(fuse_req_t req, fuse_ino_t node, const AttrChange& change) {
@@ -202,89 +188,6 @@ void Rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t new_
   Reply(req, fs->Rename(parent, name, new_parent, new_name, flags));
 }
 
-// -- Contents.
-
-void Read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, fuse_file_info*) {
-  UnionFs* fs = Begin(req, Opcode::kRead);
-  // Kept from request to request: a fresh megabyte costs more in page faults than the read itself.
-  thread_local std::unique_ptr<char[]> buffer;
-  thread_local size_t capacity = 0;
-  if (capacity < size) {
-    buffer.reset(new char[size]);
-    capacity = size;
-  }
-  ErrnoOr<size_t> read = fs->Read(node, buffer.get(), size, offset);
-  if (!read.ok()) return Reply(req, read.error());
-  fuse_reply_buf(req, buffer.get(), *read);
-}
-
-// Whether the kernel leaves it to us to clear setuid bits, and this caller's write clears them.
-bool KillsSuid([[maybe_unused]] const fuse_file_info* info) {
-#if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
-  return info->kill_suidgid != 0;
-#else
-  return false;
-#endif
-}
-
-// Clears the bit that KillSuid leaves, when the caller is a stranger to the file's group.
-Errno FinishSuidKill(fuse_req_t req, fuse_ino_t node, SuidKill kill) {
-  const bool clear_setgid = kill.setgid_left && IsStrangerToSetgid(req, node);
-  if (clear_setgid) ACETATE_RETURN_IF_ERROR(ContextOf(req)->fs->ClearSetgid(node));
-  // The kernel goes on to show the old mode unless told; for attributes alone that is safe while it waits for us.
-  if (kill.cleared || clear_setgid) fuse_lowlevel_notify_inval_inode(ContextOf(req)->session, node, -1, 0);
-  return kOk;
-}
-
-void Write(fuse_req_t req, fuse_ino_t node, const char* data, size_t size, off_t offset, fuse_file_info* info) {
-  ErrnoOr<Written> written = Begin(req, Opcode::kWrite)->Write(node, data, size, offset, KillsSuid(info));
-  if (!written.ok()) return Reply(req, written.error());
-  // What was written counts, whatever becomes of the mode.
-  FinishSuidKill(req, node, written->suid).IgnoreError();
-  fuse_reply_write(req, written->size);
-}
-
-// These requests change contents too, but do not say whether their caller's changes clear setuid bits: taken from its
-// user.
-Errno ClearSuidOf([[maybe_unused]] fuse_req_t req, [[maybe_unused]] fuse_ino_t node) {
-#if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
-  if (fuse_req_ctx(req)->uid == 0) return kOk;
-  ACETATE_ASSIGN_OR_RETURN(SuidKill kill, ContextOf(req)->fs->ClearSuid(node));
-  return FinishSuidKill(req, node, kill);
-#else
-  return kOk;
-#endif
-}
-
-void FSync(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {
-  Reply(req, Begin(req, Opcode::kFsync)->FSync(node, data_only != 0));
-}
-
-void FSyncDir(fuse_req_t req, fuse_ino_t node, int data_only, fuse_file_info*) {
-  Reply(req, Begin(req, Opcode::kFsyncdir)->FSyncDir(node, data_only != 0));
-}
-
-void Fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length, fuse_file_info*) {
-  UnionFs* fs = Begin(req, Opcode::kFallocate);
-  if (Errno error = ClearSuidOf(req, node); !error.ok()) return Reply(req, error);
-  Reply(req, fs->Fallocate(node, mode, offset, length));
-}
-
-void LSeek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
-  ErrnoOr<off_t> position = Begin(req, Opcode::kLseek)->LSeek(node, offset, whence);
-  if (!position.ok()) return Reply(req, position.error());
-  fuse_reply_lseek(req, *position);
-}
-
-void CopyFileRange(fuse_req_t req, fuse_ino_t in, off_t in_offset, fuse_file_info*, fuse_ino_t out, off_t out_offset,
-                   fuse_file_info*, size_t size, int flags) {
-  UnionFs* fs = Begin(req, Opcode::kCopyFileRange);
-  if (Errno error = ClearSuidOf(req, out); !error.ok()) return Reply(req, error);
-  ErrnoOr<size_t> copied = fs->CopyFileRange(in, in_offset, out, out_offset, size, static_cast<unsigned>(flags));
-  if (!copied.ok()) return Reply(req, copied.error());
-  fuse_reply_write(req, *copied);
-}
-
 // -- What the kernel is told once not to ask again: from then on it opens, closes and flushes by itself, and creates
 // files by MKNOD. Reads and writes name the node; there are no file handles. With --passthrough it asks for each open
 // and each new file, and tells of each close.
@@ -351,7 +254,7 @@ void Init(void* userdata, fuse_conn_info* connection) {
   // since most programs list all of it before they ask for the first entry's.
   unsigned unwanted = FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_READDIRPLUS_AUTO;
   unsigned wanted = FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_CACHE_SYMLINKS |
-                    FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
+                    FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_SPLICE_WRITE;
 #if ACETATE_LIBFUSE_HAS_KILLPRIV_V2
   wanted |= FUSE_CAP_HANDLE_KILLPRIV_V2;
 #endif
@@ -394,15 +297,15 @@ const fuse_lowlevel_ops kOps = {
     .rename = Rename,
     .link = Link,
     .open = Open,
-    .read = Read,
-    .write = Write,
+    .read = HandleRead,
+    .write = HandleWrite,
     .flush = Flush,
     .release = Release,
-    .fsync = FSync,
+    .fsync = HandleFSync,
     .opendir = OpenDir,
     .readdir = ReadDir,
     .releasedir = ReleaseDir,
-    .fsyncdir = FSyncDir,
+    .fsyncdir = HandleFSyncDir,
     .statfs = StatFs,
     .setxattr = SetXattr,
     .getxattr = GetXattr,
@@ -411,10 +314,10 @@ const fuse_lowlevel_ops kOps = {
     .create = Create,
     .ioctl = HandleIoctl,
     .forget_multi = ForgetMulti,
-    .fallocate = Fallocate,
+    .fallocate = HandleFallocate,
     .readdirplus = ReadDirPlus,
-    .copy_file_range = CopyFileRange,
-    .lseek = LSeek,
+    .copy_file_range = HandleCopyFileRange,
+    .lseek = HandleLSeek,
 #if ACETATE_LIBFUSE_HAS_TMPFILE
     .tmpfile = TmpFile,
 #endif

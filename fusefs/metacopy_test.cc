@@ -160,6 +160,9 @@ TEST_F(MetacopyTest, ShorterThanItsContents) {
   EXPECT_EQ(Contents("a"), "data");
   EXPECT_EQ(*fs_->LSeek(Node("a"), 0, SEEK_HOLE), 4);
   EXPECT_EQ(fs_->LSeek(Node("a"), 4, SEEK_DATA).error(), ENXIO);
+  const ErrnoOr<FileRange> range = fs_->RangeToRead(Node("a"), 100000, 1);
+  ASSERT_TRUE(range.ok());
+  EXPECT_EQ(range->size, Contents("a").size() - 1);
   EXPECT_EQ(SetSize("a", 6)->st_size, 6);
   EXPECT_EQ(Contents("a"), std::string("data\0\0", 6));
 }

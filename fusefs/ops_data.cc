@@ -124,6 +124,11 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
   return done;
 }
 
+ErrnoOr<FileRange> UnionFs::RangeToRead(NodeId node, size_t size, off_t offset) {
+  ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(node));
+  return FileRange{std::move(source.fd), source.Clamp(size, offset)};
+}
+
 ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid) {
   ACETATE_RETURN_IF_ERROR(MayWrite(node, offset));
   Written written;

@@ -94,6 +94,8 @@ class UnionFs {
 
   // ops_data.cc
   ErrnoOr<size_t> Read(NodeId node, char* buffer, size_t size, off_t offset);
+  // Of which file Read() would read how much, so that the caller can. The fd is null when no one file has it.
+  ErrnoOr<FileRange> RangeToRead(NodeId node, size_t size, off_t offset);
   // `kill_suid`: the caller's write clears setuid and setgid bits (KillSuid).
   ErrnoOr<Written> Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid = false);
   // Clears setuid and setgid bits as such a write does.

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "fusefs/fd_cache.h"
 #include "fusefs/kill_suid.h"
 
 namespace acetate::fusefs {
@@ -37,6 +38,12 @@ struct AttrChange {
 struct Written {
   size_t size = 0;
   SuidKill suid;  // the kernel does not know of it
+};
+
+// A part of a file.
+struct FileRange {
+  FdRef fd;
+  size_t size = 0;
 };
 
 // What the kernel is to forget: a name in a directory; or, without a parent, a node's attributes, and its contents.

@@ -123,6 +123,30 @@ TEST_F(OpenFileScene, ARemovedDirectoryThatIsOpenIsEmptyAndClosedToNewNames) {
   EXPECT_EQ(Error(faccessat(fd.get(), "x", F_OK, 0)), ENOENT);
 }
 
+// Of what is read by the hundred kilobytes the daemon sees nothing.
+TEST_F(OpenFileScene, LargeReadsEndWhereTheFileDoes) {
+  std::string contents(1234567, '\0');
+  for (size_t i = 0; i < contents.size(); ++i) contents[i] = static_cast<char>('a' + i / 1000 % 26);
+  WriteFile(Lower("whole"), contents);
+  WriteFile(Lower("cut"), contents);
+  Mount();
+  EXPECT_TRUE(ReadFile(Union("whole")) == contents);
+  ASSERT_EQ(truncate(Union("cut").c_str(), 300001), 0);
+  // Where it was cut off the layer's file goes on.
+  ASSERT_EQ(chmod(Union("whole").c_str(), 0600), 0);
+  Remount();
+  EXPECT_TRUE(ReadFile(Union("whole")) == contents);
+  EXPECT_TRUE(ReadFile(Union("cut")) == contents.substr(0, 300001));
+  const UniqueFd direct = Open(Union("whole"), O_RDONLY | O_DIRECT);
+  void* block = nullptr;
+  ASSERT_EQ(posix_memalign(&block, 4096, 1 << 20), 0);
+  EXPECT_EQ(pread(direct.get(), block, 1 << 20, 4096), 1 << 20);
+  EXPECT_EQ(memcmp(block, contents.data() + 4096, 1 << 20), 0);
+  EXPECT_EQ(pread(direct.get(), block, 1 << 20, 1 << 20), 1234567 - (1 << 20));
+  EXPECT_EQ(memcmp(block, contents.data() + (1 << 20), 1234567 - (1 << 20)), 0);
+  free(block);
+}
+
 TEST_F(OpenFileScene, DirectBufferedAndMappedAccessAgree) {
   WriteFile(Lower("a"), std::string(16384, 'l'));
   Mount();
