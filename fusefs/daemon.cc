@@ -120,14 +120,11 @@ absl::StatusOr<std::unique_ptr<ControlServer>> StartControl(const std::string& p
 
 // The socket named after the mount's device number. Without it only commands that ask are missing, so failure is a
 // warning.
-std::unique_ptr<ControlServer> StartDefaultControl(const std::string& mountpoint, Requests* requests) {
-  const std::optional<MountInfo> mount = MountOn(mountpoint);
-  if (!mount.has_value()) return nullptr;
+std::unique_ptr<ControlServer> StartDefaultControl(const MountInfo& mount, Requests* requests) {
   absl::StatusOr<std::string> dir = RuntimeDir();
   absl::StatusOr<std::unique_ptr<ControlServer>> server =
-      dir.ok()
-          ? StartControl(ControlPath(*dir, mount->major, mount->minor), ControlServer::IfServed::kReplace, requests)
-          : dir.status();
+      dir.ok() ? StartControl(ControlPath(*dir, mount.major, mount.minor), ControlServer::IfServed::kReplace, requests)
+               : dir.status();
   if (server.ok()) return *std::move(server);
   fprintf(stderr, "fusefs: warning: 'fusefs stats', 'branch' and 'whence' will not work: %s\n",
           std::string(server.status().message()).c_str());
@@ -183,7 +180,12 @@ absl::Status ServeMount(const Options& options) {
   if (!mounted.ok()) return mounted;
   std::move(remove_marks).Cancel();
   made_work.Keep();
-  if (control == nullptr && !IsMountedFd(*mountpoint)) control = StartDefaultControl(*mountpoint, &requests);
+  if (!IsMountedFd(*mountpoint)) {
+    if (const std::optional<MountInfo> mount = MountOn(*mountpoint)) {
+      if (control == nullptr) control = StartDefaultControl(*mount, &requests);
+      if (options.max_readahead == 0) context.readahead = OpenReadahead(mount->major, mount->minor);
+    }
+  }
 
   std::vector<UniqueFd> locks;
   for (OpenedBranch& branch : *opened) locks.push_back(std::move(branch.lock_fd));

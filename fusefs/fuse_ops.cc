@@ -202,10 +202,22 @@ Errno TruncateAtOpen(fuse_req_t req, fuse_ino_t node, const fuse_file_info* info
   return ChangeAttr(req, node, change).error();
 }
 
+// The kernel agrees to 128 KiB at most when it mounts. Reads of half a megabyte keep client and daemon at work at the
+// same time; those of a whole one no longer fit a pipe with their header.
+void WidenReadahead(const FuseContext& context) {
+  static constexpr char kKilobytes[] = "512";
+  if (!context.readahead.valid()) return;
+  // It stays as it was where it may not be changed.
+  [[maybe_unused]] const ssize_t written = pwrite(context.readahead.get(), kKilobytes, sizeof(kKilobytes) - 1, 0);
+}
+
 void Open(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   Begin(req, Opcode::kOpen);
   Passthrough* passthrough = ContextOf(req)->passthrough;
-  if (passthrough == nullptr) return Reply(req, Errno(ENOSYS));
+  if (passthrough == nullptr) {
+    WidenReadahead(*ContextOf(req));
+    return Reply(req, Errno(ENOSYS));
+  }
   if ((info->flags & O_TRUNC) != 0) {
     if (Errno error = TruncateAtOpen(req, node, info); !error.ok()) return Reply(req, error);
   }

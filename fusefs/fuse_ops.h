@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/unique_fd.h"
 #include "fusefs/libfuse.h"
 #include "fusefs/options.h"
 #include "fusefs/passthrough.h"
@@ -20,6 +21,7 @@ struct FuseContext {
   const Options* options;
   Passthrough* passthrough = nullptr;  // null without --passthrough
   fuse_session* session = nullptr;     // set by NewFuseSession
+  UniqueFd readahead;                  // OpenReadahead(); invalid: it stays as it is
   bool guards_flags = false;           // the kernel lets only the owner change flags; set by INIT
   absl::Status failure;                // why INIT ended the session
 };

@@ -1,5 +1,7 @@
 #include "fusefs/mount.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -48,6 +50,11 @@ absl::Status MountSession(fuse_session* session, const std::string& mountpoint) 
   if (!mounted) return absl::UnavailableError(absl::StrCat("mount on '", mountpoint, "': ", OneLine(printed)));
   fputs(printed.c_str(), stderr);  // warnings
   return absl::OkStatus();
+}
+
+UniqueFd OpenReadahead(unsigned major, unsigned minor) {
+  return UniqueFd(
+      open(absl::StrCat("/sys/class/bdi/", major, ":", minor, "/read_ahead_kb").c_str(), O_WRONLY | O_CLOEXEC));
 }
 
 }  // namespace acetate::fusefs

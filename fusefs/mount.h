@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/unique_fd.h"
 #include "fusefs/options.h"
 
 struct fuse_session;
@@ -19,5 +20,9 @@ std::vector<std::string> SessionArguments(const Options& options, bool privilege
 // Mounts on an absolute path, or takes the fd of /dev/fd/N. What libfuse and fusermount3 print on failure becomes the
 // Status.
 absl::Status MountSession(fuse_session* session, const std::string& mountpoint);
+
+// Where the kilobytes are written that the kernel reads ahead in a mount, by its device number. Invalid for users, who
+// may not.
+UniqueFd OpenReadahead(unsigned major, unsigned minor);
 
 }  // namespace acetate::fusefs

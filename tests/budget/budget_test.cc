@@ -168,6 +168,15 @@ TEST_F(BudgetTest, FirstReadOfAFileUpToReadAhead) {
   EXPECT_EQ(Excess({{"GETATTR", 1}}, [&] { Stat("file"); }), "");
 }
 
+TEST_F(BudgetTest, ReadOfALargeFile) {
+  WriteFile(Path("large"), std::string(4 << 20, 'l'));
+  ReadAll("upper");
+  // Pages that were written are cached.
+  const UniqueFd fd(open(Path("large").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  EXPECT_EQ(Excess({{"READ", 12}}, [&] { ReadAll("large"); }), "");
+}
+
 TEST_F(BudgetTest, ReadOfAFileWhosePagesAreCached) {
   ReadAll("file");
   Stat("file");
