@@ -1,8 +1,13 @@
 #include "launcher/capabilities.h"
 
+#include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 
 namespace acetate::launcher {
 namespace {
@@ -15,6 +20,24 @@ Errno Get(__user_cap_data_struct (&data)[kWords]) {
 }
 
 }  // namespace
+
+absl::StatusOr<uint64_t> ParseCapability(absl::string_view name) {
+  std::string lower = absl::AsciiStrToLower(name);
+  if (lower == "all") return kAllCapabilities;
+  if (!absl::StartsWith(lower, "cap_")) lower = absl::StrCat("cap_", lower);
+  cap_value_t value;
+  // Numbers are names, too, to the library.
+  if (cap_from_name(lower.c_str(), &value) != 0 || value > CAP_LAST_CAP) {
+    return absl::InvalidArgumentError("is no capability; capabilities(7) lists them");
+  }
+  return uint64_t{1} << value;
+}
+
+uint64_t KeptCapabilities(uint64_t added, uint64_t dropped) {
+  if (dropped == kAllCapabilities) return added;
+  if (added == kAllCapabilities) return kAllCapabilities & ~dropped;
+  return (kDefaultCapabilities & ~dropped) | added;
+}
 
 bool HasEffectiveCapability(int capability) {
   __user_cap_data_struct data[kWords] = {};

@@ -67,6 +67,10 @@ Json SpecToJson(const Spec& spec) {
   for (const Tmpfs& tmpfs : spec.tmpfs) json["tmpfs"].push_back(absl::CHexEscape(FormatTmpfs(tmpfs)));
   json["ulimits"] = Json::array();
   for (const Ulimit& limit : spec.ulimits) json["ulimits"].push_back(FormatUlimit(limit));
+  json["cap_add"] = spec.cap_add;
+  json["cap_drop"] = spec.cap_drop;
+  json["seccomp"] = absl::CHexEscape(spec.seccomp);
+  json["seccomp_profile"] = absl::CHexEscape(spec.seccomp_profile);
   json["read_only"] = spec.read_only;
   json["memory_bytes"] = spec.memory_bytes;
   json["pids_limit"] = spec.pids_limit;
@@ -104,6 +108,10 @@ Spec SpecFromJson(const Json& json) {
     absl::StatusOr<Ulimit> limit = ParseUlimit(text);
     if (limit.ok()) spec.ulimits.push_back(*std::move(limit));
   }
+  spec.cap_add = json.at("cap_add");
+  spec.cap_drop = json.at("cap_drop");
+  spec.seccomp = Unescaped(json.at("seccomp"));
+  spec.seccomp_profile = Unescaped(json.at("seccomp_profile"));
   spec.read_only = json.at("read_only");
   spec.memory_bytes = json.at("memory_bytes");
   spec.pids_limit = json.at("pids_limit");

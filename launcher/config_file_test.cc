@@ -26,6 +26,10 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   spec.volumes = {{"/a b", "/c", true}};
   spec.tmpfs = {*ParseTmpfs("/run:size=1m,mode=755,ro,exec"), *ParseTmpfs("/t")};
   spec.ulimits = {*ParseUlimit("nofile=10:unlimited")};
+  spec.cap_add = 6;
+  spec.cap_drop = 9;
+  spec.seccomp = "/p\xff";
+  spec.seccomp_profile = "{\n}";
   spec.read_only = true;
   spec.memory_bytes = 1 << 30;
   spec.pids_limit = 7;

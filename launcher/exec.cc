@@ -18,6 +18,7 @@
 #include "launcher/plan.h"
 #include "launcher/program.h"
 #include "launcher/protocol.h"
+#include "launcher/resolve.h"
 #include "launcher/streams.h"
 #include "launcher/supervise.h"
 #include "launcher/terminal.h"
@@ -48,6 +49,10 @@ Spec Merge(const Spec& container, const Spec& asked) {
     spec.environment.push_back(entry);
   }
   spec.ulimits = container.ulimits;
+  spec.cap_add = container.cap_add;
+  spec.cap_drop = container.cap_drop;
+  spec.seccomp = container.seccomp;
+  spec.seccomp_profile = container.seccomp_profile;
   if (spec.workdir.empty()) spec.workdir = container.workdir;
   if (!spec.user.has_value()) spec.user = container.user;
   return spec;
@@ -125,11 +130,14 @@ absl::StatusOr<int> ExecIn(const CommandLine& line, const Container& container) 
   if (!identity.ok()) return identity.status();
   absl::StatusOr<std::vector<UniqueFd>> cgroups = OpenCgroups(container.record);
   if (!cgroups.ok()) return cgroups.status();
+  const Spec spec = Merge(container.config.spec, line.spec);
+  absl::StatusOr<std::vector<SeccompProgram>> seccomp = SeccompFilterFor(spec);
+  if (!seccomp.ok()) return seccomp.status();
   auto ends = SocketPair();
   if (!ends.ok()) return ErrnoToStatus(ends.error(), "make a socket");
 
   ExecInputs in;
-  in.plan = MakeExecPlan(Merge(container.config.spec, line.spec), *identity, !cgroups->empty(), WindowSizeOfUser());
+  in.plan = MakeExecPlan(spec, *identity, !cgroups->empty(), WindowSizeOfUser(), *seccomp);
   in.namespaces = std::move(answer->fds);
   in.cgroups = *std::move(cgroups);
   in.control = std::move(ends->second);

@@ -4,6 +4,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
+#include "launcher/capabilities.h"
 #include "launcher/detach_keys.h"
 #include "launcher/signals.h"
 
@@ -101,6 +103,23 @@ absl::Status ApplyUlimit(Draft* draft, absl::string_view value) {
   return absl::OkStatus();
 }
 
+template <uint64_t Spec::*member>
+absl::Status Capability(Draft* draft, absl::string_view value) {
+  const absl::StatusOr<uint64_t> capability = ParseCapability(value);
+  if (capability.ok()) draft->line.spec.*member |= *capability;
+  return capability.status();
+}
+
+absl::Status ApplySecurityOption(Draft* draft, absl::string_view value) {
+  // What Docker has to be asked for.
+  if (value == "no-new-privileges" || value == "no-new-privileges=true") return absl::OkStatus();
+  if (!absl::ConsumePrefix(&value, "seccomp=") || value.empty()) {
+    return absl::InvalidArgumentError("is none of seccomp=FILE, seccomp=unconfined and no-new-privileges");
+  }
+  draft->line.spec.seccomp = std::string(value);
+  return absl::OkStatus();
+}
+
 absl::Status ApplyHostname(Draft* draft, absl::string_view value) {
   draft->line.spec.hostname = std::string(value);
   return CheckHostname(value);
@@ -180,6 +199,11 @@ const std::vector<Flag>& AllFlags() {
       {"tmpfs", 0, "PATH[:OPTIONS]", "Mount an empty tmpfs. Adds up.", kRun, ApplyTmpfs},
       {"read-only", 0, nullptr, "Make the root read-only; volumes and tmpfs are not.", kRun, Switch<&Spec::read_only>},
       {"ulimit", 0, "NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024. Adds up.", kRun, ApplyUlimit},
+      {"cap-add", 0, "NAME", "Give it a capability that it would not have, or ALL. Adds up.", kRun,
+       Capability<&Spec::cap_add>},
+      {"cap-drop", 0, "NAME", "Take a capability from it, or ALL. Adds up.", kRun, Capability<&Spec::cap_drop>},
+      {"security-opt", 0, "OPTION", "seccomp=FILE, a profile in Docker's format, or seccomp=unconfined.", kRun,
+       ApplySecurityOption},
       {"memory", 'm', "SIZE", "Memory limit, such as 512m or 2g.", kRun,
        [](Draft* d, absl::string_view v) { return Take(ParseMemory(v), &d->line.spec.memory_bytes); }},
       {"pids-limit", 0, "NUMBER", "Limit of processes and threads; -1 for none.", kRun,

@@ -310,6 +310,8 @@ Errno Init::Do(const StayAsInit&) {
   return setsid() >= 0 ? kOk : Errno::Last();
 }
 
+Errno Init::Do(const FilterSystemCalls& step) { return InstallSeccompFilter(step.programs); }
+
 Errno Init::TakeStandardFds() {
   for (int number = 0; number < 3; ++number) {
     if (in_.stdio[number].valid() && dup2(in_.stdio[number].get(), number) < 0) return Errno::Last();

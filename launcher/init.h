@@ -80,6 +80,7 @@ class Init {
   Errno Do(const ForbidNewPrivileges& step);
   Errno Do(const DieWithHelper& step);
   Errno Do(const StayAsInit& step);
+  Errno Do(const FilterSystemCalls& step);
   Errno Do(const Execute& step);
 
   struct ResolvedUser;

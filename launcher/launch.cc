@@ -1,5 +1,6 @@
 #include "launcher/launch.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -26,6 +27,8 @@
 
 namespace acetate::launcher {
 namespace {
+
+constexpr size_t kLargestProfile = 1 << 20;
 
 // A helper does not die of itself; someone killed it. PID 1 goes with it unless it asked not to.
 int CleanUpAfterHelper(const Plan& plan, UndoList* undo, int wait_status) {
@@ -116,19 +119,30 @@ Spec WithAbsoluteVolumes(Spec spec) {
   return spec;
 }
 
+// The profile as it is now: a later `start` or `exec` is to have the same.
+absl::StatusOr<Spec> WithProfile(Spec spec) {
+  if (spec.seccomp.empty() || spec.seccomp == "unconfined" || !spec.seccomp_profile.empty()) return spec;
+  ErrnoOr<std::string> text = ReadFileAt(AT_FDCWD, spec.seccomp.c_str(), kLargestProfile);
+  if (!text.ok()) return ErrnoToStatus(text.error(), absl::StrCat("--security-opt: ", spec.seccomp));
+  spec.seccomp_profile = *std::move(text);
+  return spec;
+}
+
 }  // namespace
 
 int Launch(const Spec& spec, const std::string& existing_id) {
   // Blocked before anything is made, so that none of these ends launch between making a thing and cleaning it up.
   sigset_t mask = BlockClientSignals();
-  absl::StatusOr<int> exit_status = Run(WithAbsoluteVolumes(spec), existing_id, mask);
+  absl::StatusOr<Spec> whole = WithProfile(WithAbsoluteVolumes(spec));
+  absl::StatusOr<int> exit_status = whole.ok() ? Run(*whole, existing_id, mask) : whole.status();
   if (exit_status.ok()) return *exit_status;
   PrintErrorLine(exit_status.status().message());
   return kExitOwnFailure;
 }
 
 int Explain(const Spec& spec) {
-  absl::StatusOr<Plan> plan = Resolve(spec, "");
+  absl::StatusOr<Spec> whole = WithProfile(spec);
+  absl::StatusOr<Plan> plan = whole.ok() ? Resolve(*whole, "") : whole.status();
   if (!plan.ok()) {
     PrintErrorLine(plan.status().message());
     return kExitOwnFailure;

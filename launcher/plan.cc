@@ -132,20 +132,26 @@ void AddCommandSteps(bool make_root_read_only, Plan* plan) {
   for (const Ulimit& limit : plan->spec.ulimits) {
     add(absl::StrCat("--ulimit ", FormatUlimit(limit)), SetUlimit{limit});
   }
+  const uint64_t kept = KeptCapabilities(plan->spec.cap_add, plan->spec.cap_drop);
   add("make a session keyring", NewKeyring{});
-  add("limit the capabilities that can be had", LimitBoundingSet{kDefaultCapabilities});
+  add("limit the capabilities that can be had", LimitBoundingSet{kept});
   BecomeUser become{UserOf(plan->spec), plan->spec.user.has_value(), plan->identity.may_set_groups};
   add(DescribeUser(become.user), become);
-  add("limit the capabilities held", LimitCapabilities{kDefaultCapabilities});
+  add("limit the capabilities held", LimitCapabilities{kept});
   add("forbid new privileges", ForbidNewPrivileges{});
   add("end when the helper ends", DieWithHelper{});
 }
 
-void AddExecute(Plan* plan) {
+// `seccomp`: empty for none.
+void AddExecute(const std::vector<SeccompProgram>& seccomp, Plan* plan) {
+  if (!seccomp.empty()) {
+    const std::string by = plan->spec.seccomp.empty() ? "the default profile" : plan->spec.seccomp;
+    plan->container.push_back({absl::StrCat("filter system calls by ", by), FilterSystemCalls{seccomp}});
+  }
   plan->container.push_back({absl::StrCat("execute ", absl::StrJoin(plan->spec.command, " ")), Execute{}});
 }
 
-void AddContainerSteps(const std::string& hostname, WindowSize window_size, Plan* plan) {
+void AddContainerSteps(const std::string& hostname, const PlanInputs& inputs, Plan* plan) {
   ContainerSteps* steps = &plan->container;
   auto add = [&](std::string what, ContainerAction action) { steps->push_back({std::move(what), std::move(action)}); };
   if (!plan->cgroup.v1.empty()) add("join the cgroups", JoinCgroups{});
@@ -170,10 +176,10 @@ void AddContainerSteps(const std::string& hostname, WindowSize window_size, Plan
                           (tmpfs.executable ? 0 : MOUNT_ATTR_NOEXEC);
     AddMount(steps, {"tmpfs", tmpfs.target, attributes, options});
   }
-  if (plan->spec.terminal) add("make a terminal, also as /dev/console", MakeTerminal{window_size, true});
+  if (plan->spec.terminal) add("make a terminal, also as /dev/console", MakeTerminal{inputs.window_size, true});
   AddCommandSteps(plan->spec.read_only, plan);
   if (plan->spec.init) add("stay as PID 1 beside the command", StayAsInit{});
-  AddExecute(plan);
+  AddExecute(inputs.seccomp, plan);
 }
 
 bool Sets(const Spec& spec, absl::string_view prefix) {
@@ -223,11 +229,12 @@ Plan MakePlan(const Spec& spec, const PlanInputs& inputs) {
   SetEnvironment(&plan);
   AddHostSteps(inputs.exists, &plan);
   AddHelperSteps(inputs, &plan);
-  AddContainerSteps(spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname, inputs.window_size, &plan);
+  AddContainerSteps(spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname, inputs, &plan);
   return plan;
 }
 
-Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups, WindowSize window_size) {
+Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups, WindowSize window_size,
+                  const std::vector<SeccompProgram>& seccomp) {
   Plan plan;
   plan.spec = spec;
   plan.identity = identity;
@@ -236,7 +243,7 @@ Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups
   plan.container.push_back({"join the container's namespaces", JoinNamespaces{}});
   if (spec.terminal) plan.container.push_back({"make a terminal", MakeTerminal{window_size, false}});
   AddCommandSteps(false, &plan);  // the root is what it was made
-  AddExecute(&plan);
+  AddExecute(seccomp, &plan);
   return plan;
 }
 

@@ -19,6 +19,7 @@
 #include "launcher/identity.h"
 #include "launcher/image.h"
 #include "launcher/protocol.h"
+#include "launcher/seccomp_filter.h"
 #include "launcher/spec.h"
 #include "launcher/store.h"
 
@@ -131,6 +132,9 @@ struct LimitCapabilities {
   uint64_t capabilities = 0;
 };
 struct ForbidNewPrivileges {};
+struct FilterSystemCalls {
+  std::vector<SeccompProgram> programs;
+};
 struct DieWithHelper {};
 // Forks: PID 1 stays as launch's own init, and the child goes on.
 struct StayAsInit {};
@@ -139,7 +143,7 @@ using ContainerAction =
     std::variant<JoinNamespaces, HandOutNamespaces, JoinCgroups, NewCgroupNamespace, BringUpLoopback, SetHostname,
                  SwitchRoot, MountFilesystem, BindDevice, MakeSymlink, MaskPath, MakeReadOnly, BindVolume, MakeTerminal,
                  SetUlimit, MakeRootReadOnly, EnterWorkdir, NewKeyring, LimitBoundingSet, BecomeUser, LimitCapabilities,
-                 ForbidNewPrivileges, DieWithHelper, StayAsInit, Execute>;
+                 ForbidNewPrivileges, DieWithHelper, StayAsInit, FilterSystemCalls, Execute>;
 
 template <typename Action>
 struct Step {
@@ -188,6 +192,7 @@ struct PlanInputs {
   std::string fusefs;      // path of the daemon
   bool exists = false;     // the container does, with what it wrote before
   WindowSize window_size;  // of the terminal, if there is to be one
+  std::vector<SeccompProgram> seccomp;
 };
 
 Plan MakePlan(const Spec& spec, const PlanInputs& inputs);
@@ -195,7 +200,8 @@ Plan MakePlan(const Spec& spec, const PlanInputs& inputs);
 // The plan of a further command in a container that runs, of which only the container's steps and the environment are
 // filled in. `spec` is the container's with what was asked of exec put in its place. `joins_cgroups` says that there
 // are some to join.
-Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups, WindowSize window_size);
+Plan MakeExecPlan(const Spec& spec, const Identity& identity, bool joins_cgroups, WindowSize window_size,
+                  const std::vector<SeccompProgram>& seccomp);
 
 // The plan as JSON, for --explain.
 std::string ExplainPlan(const Plan& plan);

@@ -215,13 +215,33 @@ TEST(PlanTest, AContainerThatExistsIsNotMadeAgain) {
 }
 
 TEST(PlanTest, AFurtherCommandLosesTheSamePrivilegesAfterItHasJoined) {
-  Plan plan = MakeExecPlan(Wanted(), Inputs().identity, true, {});
+  Plan plan = MakeExecPlan(Wanted(), Inputs().identity, true, {}, {{{}}});
   EXPECT_EQ(IndexOf<JoinCgroups>(plan), 0u);
   EXPECT_EQ(IndexOf<JoinNamespaces>(plan), 1u);
   EXPECT_EQ(All<LimitBoundingSet>(plan.container)[0].capabilities, kDefaultCapabilities);
   EXPECT_EQ(All<LimitCapabilities>(plan.container)[0].capabilities, kDefaultCapabilities);
   EXPECT_EQ(All<ForbidNewPrivileges>(plan.container).size(), 1u);
+  EXPECT_EQ(IndexOf<FilterSystemCalls>(plan) + 2, plan.container.size());
   EXPECT_EQ(IndexOf<Execute>(plan) + 1, plan.container.size());
+}
+
+TEST(PlanTest, CapabilitiesAreThoseThatWereAskedFor) {
+  Spec spec = Wanted();
+  spec.cap_drop = kAllCapabilities;
+  spec.cap_add = uint64_t{1} << CAP_KILL;
+  Plan plan = MakePlan(spec, Inputs());
+  EXPECT_EQ(All<LimitBoundingSet>(plan.container)[0].capabilities, uint64_t{1} << CAP_KILL);
+  EXPECT_EQ(All<LimitCapabilities>(plan.container)[0].capabilities, uint64_t{1} << CAP_KILL);
+}
+
+TEST(PlanTest, OwnInitIsNotFiltered) {
+  Spec spec = Wanted();
+  spec.init = true;
+  PlanInputs inputs = Inputs();
+  inputs.seccomp = {{{}}};
+  Plan plan = MakePlan(spec, inputs);
+  EXPECT_EQ(IndexOf<StayAsInit>(plan) + 1, IndexOf<FilterSystemCalls>(plan));
+  EXPECT_EQ(IndexOf<FilterSystemCalls>(plan) + 2, plan.container.size());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errno_or.h"
 #include "common/runtime_dir.h"
+#include "launcher/capabilities.h"
 #include "launcher/client.h"
 #include "launcher/daemon.h"
 
@@ -71,6 +72,16 @@ absl::Status CheckTerminal(const Spec& spec) {
 
 }  // namespace
 
+absl::StatusOr<std::vector<SeccompProgram>> SeccompFilterFor(const Spec& spec) {
+  if (spec.seccomp == "unconfined") return std::vector<SeccompProgram>();
+  const uint64_t kept = KeptCapabilities(spec.cap_add, spec.cap_drop);
+  if (spec.seccomp.empty()) return DefaultSeccompFilter(kept);
+  absl::StatusOr<std::vector<SeccompProgram>> filter = SeccompFilterOf(spec.seccomp_profile, kept);
+  if (filter.ok()) return filter;
+  return absl::Status(filter.status().code(),
+                      absl::StrCat("--security-opt seccomp=", spec.seccomp, ": ", filter.status().message()));
+}
+
 absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
   PlanInputs inputs;
   if (absl::Status s = CheckTerminal(spec); !s.ok()) return s;
@@ -104,6 +115,9 @@ absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
   if (!runtime.ok()) return runtime.status();
   inputs.runtime_root = *std::move(runtime);
   inputs.window_size = WindowSizeOfUser();
+  absl::StatusOr<std::vector<SeccompProgram>> seccomp = SeccompFilterFor(spec);
+  if (!seccomp.ok()) return seccomp.status();
+  inputs.seccomp = *std::move(seccomp);
   return MakePlan(spec, inputs);
 }
 

@@ -56,9 +56,13 @@ struct Spec {
   std::vector<Volume> volumes;
   std::vector<Tmpfs> tmpfs;
   std::vector<Ulimit> ulimits;
-  bool read_only = false;     // the root
-  uint64_t memory_bytes = 0;  // 0: no limit
-  uint64_t pids_limit = 0;    // 0: no limit
+  uint64_t cap_add = 0;         // a bit for each; all of them for ALL
+  uint64_t cap_drop = 0;        // likewise
+  std::string seccomp;          // a profile's path, or "unconfined"; empty: the default profile
+  std::string seccomp_profile;  // what the file says
+  bool read_only = false;       // the root
+  uint64_t memory_bytes = 0;    // 0: no limit
+  uint64_t pids_limit = 0;      // 0: no limit
   bool detach = false;
   bool interactive = false;  // stdin is the container's
   bool terminal = false;
