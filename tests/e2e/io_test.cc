@@ -254,7 +254,7 @@ TEST_P(IoTest, ABranchThatDoesNotAnswerHoldsUpNobodyElse) {
     Child others([&] {
       PinTo(1);
       struct stat st;
-      for (int i = 0; i < 100; ++i) {
+      for (int i = 0; i < 10000; ++i) {
         if (stat((mounted / ("missing" + std::to_string(i))).c_str(), &st) == 0) return 1;
       }
       return ReadFile(mounted / "quick") == "q" ? 0 : 2;
