@@ -225,6 +225,7 @@ Errno UnionFs::MarkImpureLocked(WritableBranch& branch, Inode* dir) {
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer));
   branch->SetXattr(fd->get(), "", xattrs_.impure().c_str(), "y", 1, 0).IgnoreError();
   layer->impure = true;
+  layer->marks.reset();
   return kOk;
 }
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "fusefs/file_flags.h"
 #include "fusefs/lazy_file.h"
 #include "fusefs/redirect.h"
+#include "fusefs/whiteout.h"
 
 namespace acetate::fusefs {
 
@@ -36,6 +38,8 @@ struct LayerDir {
   FdRef pinned;  // what to use whatever the name leads to: of a directory removed while in use, or below our own mount
   std::unique_ptr<Redirect> redirect;  // where it says that the layers below hold what it continues
   bool impure = false;                 // of a writable layer: it is marked as holding objects that came from below
+  bool unread = false;                 // the fd in `slot` can be read, and nobody has read from it
+  std::optional<DirMarks> marks;       // from when its layers were found until it is listed
 };
 
 using LayerDirRef = std::shared_ptr<LayerDir>;

@@ -101,10 +101,17 @@ ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
   }
   for (; !path.empty(); path.pop_back()) {
     LayerDir* next = path.back();
-    ErrnoOr<UniqueFd> opened = WithSpareFds([&] {
-      if (next->parent == nullptr) return next->branch->Open(next->branch->root_fd(), ".", O_PATH | O_DIRECTORY, 0);
-      return next->branch->Open(fd->get(), next->name.c_str(), O_PATH | O_DIRECTORY, 0);
-    });
+    const auto open = [&](int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return WithSpareFds([&] {
+        if (next->parent == nullptr) return next->branch->Open(next->branch->root_fd(), ".", flags | O_DIRECTORY, 0);
+        return next->branch->Open(fd->get(), next->name.c_str(), flags | O_DIRECTORY, 0);
+      });
+    };
+    // For all that comes: its marks, its listing, and the way to what is in it. What may not be read may still be gone
+    // through.
+    ErrnoOr<UniqueFd> opened = open(O_RDONLY);
+    next->unread = opened.ok();
+    if (opened.error() == EACCES || opened.error() == EPERM) opened = open(O_PATH);
     if (!opened.ok()) return opened.error();
     fd = dir_fds_.Put(&next->slot, *std::move(opened));
   }
@@ -152,10 +159,17 @@ ErrnoOr<std::vector<MergedEntry>> UnionFs::ReadListingLocked(const Directory& di
   listings.reserve(dir.layers.size());
   for (const LayerDirRef& layer : dir.layers) {
     ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer.get()));
+    // Once: a listing that is read anew is read because something may have changed.
+    std::optional<DirMarks> marks = std::exchange(layer->marks, std::nullopt);
+    if (options_.udba != Udba::kNone) marks.reset();
     if (branches_.writable(layer->branch->id()) != nullptr) {
-      layer->impure = OverlayXattr::Get(*layer->branch, fd->get(), "", xattrs_.impure()).ok();
+      if (!marks.has_value()) marks = ListMarks(*layer->branch, xattrs_, fd->get());
+      layer->impure = marks->impure && OverlayXattr::Get(*layer->branch, fd->get(), "", xattrs_.impure()).ok();
     }
-    ErrnoOr<LayerListing> listing = WithSpareFds([&] { return ReadLayer(*layer->branch, xattrs_, fd->get()); });
+    ErrnoOr<LayerListing> listing = WithSpareFds([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      const bool unread = std::exchange(layer->unread, false) && fd == layer->slot.fd();
+      return ReadLayer(*layer->branch, xattrs_, fd->get(), marks.value_or(DirMarks{}), unread);
+    });
     if (!listing.ok()) return listing.error();
     listings.push_back(*std::move(listing));
   }
