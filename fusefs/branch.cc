@@ -161,10 +161,10 @@ ErrnoOr<SuidKill> DirectoryBranch::KillSuid(int fd) const { return fusefs::KillS
 
 ErrnoOr<size_t> DirectoryBranch::GetXattr(int dirfd, const char* name, const char* key, void* value,
                                           size_t size) const {
-  const ssize_t result = IsSelf(name) ? OnSelf(
-                                            dirfd, [&] { return fgetxattr(dirfd, key, value, size); },
-                                            [&](const char* path) { return getxattr(path, key, value, size); })
-                                      : lgetxattr(ProcPath(dirfd, name).get(), key, value, size);
+  const auto by_fd = [&] { return fgetxattr(dirfd, key, value, size); };
+  const auto by_path = [&](const char* path) { return getxattr(path, key, value, size); };
+  const ssize_t result =
+      IsSelf(name) ? OnSelf(dirfd, by_fd, by_path) : lgetxattr(ProcPath(dirfd, name).get(), key, value, size);
   if (result < 0) return Errno::Last();
   return static_cast<size_t>(result);
 }
@@ -186,11 +186,10 @@ Errno DirectoryBranch::RemoveXattr(int dirfd, const char* name, const char* key)
 ErrnoOr<std::string> DirectoryBranch::ListXattr(int dirfd, const char* name) const {
   std::string names(1024, '\0');
   for (;;) {
-    const ssize_t size = IsSelf(name)
-                             ? OnSelf(
-                                   dirfd, [&] { return flistxattr(dirfd, names.data(), names.size()); },
-                                   [&](const char* path) { return listxattr(path, names.data(), names.size()); })
-                             : llistxattr(ProcPath(dirfd, name).get(), names.data(), names.size());
+    const auto by_fd = [&] { return flistxattr(dirfd, names.data(), names.size()); };
+    const auto by_path = [&](const char* path) { return listxattr(path, names.data(), names.size()); };
+    const ssize_t size = IsSelf(name) ? OnSelf(dirfd, by_fd, by_path)
+                                      : llistxattr(ProcPath(dirfd, name).get(), names.data(), names.size());
     if (size >= 0) {
       names.resize(static_cast<size_t>(size));
       return names;

@@ -275,9 +275,23 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   }
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(*dentry));
   ACETATE_ASSIGN_OR_RETURN(*st, where.branch->Stat(where.dirfd(), where.c_name()));
+  return BindFoundLocked(dentry, where, /*made=*/false, st);
+}
+
+ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry) {
+  if (dentry->inode != nullptr) return dentry->inode;
+  struct stat st;
+  return Bind(dentry, &st);
+}
+
+ErrnoOr<Inode*> UnionFs::BindFoundLocked(Dentry* dentry, const Location& where, bool made, struct stat* st) {
   if (dentry->whiteout) st->st_mode = (st->st_mode & 07777) | S_IFCHR;
   LayerStack stack;
-  if (S_ISDIR(st->st_mode)) {
+  if (made && S_ISDIR(st->st_mode) && !dentry->below) {
+    // There is nothing that it could hide, so it carries no marks.
+    stack.layers.push_back(ChildLayer(dentry->parent->dir->In(dentry->home()), dentry->name));
+    stack.floor = dentry->end;
+  } else if (S_ISDIR(st->st_mode)) {
     ACETATE_ASSIGN_OR_RETURN(stack, StackOf(*dentry));
     ACETATE_RETURN_IF_ERROR(TakeInoLocked(stack, dentry));
   } else {
@@ -373,10 +387,13 @@ Errno UnionFs::PresentLocked(Inode* inode, struct stat* st) {
   if (S_ISREG(st->st_mode) && st->st_blocks * 512 < st->st_size) {
     // A file with holes: or one whose contents are in a lower layer, whose space is shown.
     ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
-    if (const LowerData* data = inode->lower_data.get()) {
+    if (LowerData* data = inode->lower_data.get(); data != nullptr && data->blocks.has_value()) {
+      st->st_blocks = *data->blocks;
+    } else if (data != nullptr) {
       ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(data->dir.get()));
       ACETATE_ASSIGN_OR_RETURN(struct stat lower, data->dir->branch->Stat(fd->get(), data->name.c_str()));
       st->st_blocks = lower.st_blocks;
+      if (StaysAsItIs(*data->dir->branch)) data->blocks = lower.st_blocks;
     }
   }
   st->st_ino = inode->ino;

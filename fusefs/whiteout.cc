@@ -8,7 +8,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
 namespace acetate::fusefs {
@@ -36,13 +35,10 @@ DirMarks ListMarks(const Branch& branch, const OverlayXattr& xattrs, int dirfd) 
   DirMarks marks;
   ErrnoOr<std::string> list = branch.ListXattr(dirfd, "");
   if (!list.ok()) return marks;
-  marks = {.opaque = false, .redirect = false, .impure = false, .foreign_opaque = false};
-  for (absl::string_view key : absl::StrSplit(*list, '\0', absl::SkipEmpty())) {
-    if (key == xattrs.opaque()) marks.opaque = true;
-    if (key == xattrs.redirect()) marks.redirect = true;
-    if (key == xattrs.impure()) marks.impure = true;
-    if (key == kForeignOpaque) marks.foreign_opaque = true;
-  }
+  marks.opaque = OverlayXattr::Lists(*list, xattrs.opaque());
+  marks.redirect = OverlayXattr::Lists(*list, xattrs.redirect());
+  marks.impure = OverlayXattr::Lists(*list, xattrs.impure());
+  marks.foreign_opaque = OverlayXattr::Lists(*list, kForeignOpaque);
   return marks;
 }
 
