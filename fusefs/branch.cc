@@ -37,6 +37,14 @@ class ProcPath {
   char path_[sizeof("/proc/self/fd/") + 12 + NAME_MAX + 1];
 };
 
+// A call on the object that `fd` refers to. By the fd itself, unless that is one of O_PATH, which these calls do not
+// take (EBADF): then by its magic link.
+template <typename ByFd, typename ByPath>
+long OnSelf(int fd, const ByFd& by_fd, const ByPath& by_path) {
+  const long result = by_fd();
+  return result < 0 && errno == EBADF ? by_path(ProcPath(fd, "").get()) : result;
+}
+
 struct KernelDirent {
   uint64_t d_ino;
   int64_t d_off;
@@ -58,12 +66,16 @@ ErrnoOr<struct stat> DirectoryBranch::Stat(int dirfd, const char* name) const {
   return st;
 }
 
-ErrnoOr<std::vector<RawEntry>> DirectoryBranch::ReadDir(int dirfd) const {
-  ACETATE_ASSIGN_OR_RETURN(UniqueFd fd, Open(dirfd, ".", O_RDONLY | O_DIRECTORY, 0));
+ErrnoOr<std::vector<RawEntry>> DirectoryBranch::ReadDir(int dirfd, bool unread) const {
+  UniqueFd opened;
+  if (!unread) {
+    ACETATE_ASSIGN_OR_RETURN(opened, Open(dirfd, ".", O_RDONLY | O_DIRECTORY, 0));
+  }
+  const int fd = unread ? dirfd : opened.get();
   std::vector<RawEntry> entries;
   alignas(KernelDirent) char buffer[32768];
   for (;;) {
-    long size = syscall(SYS_getdents64, fd.get(), buffer, sizeof(buffer));
+    long size = syscall(SYS_getdents64, fd, buffer, sizeof(buffer));
     if (size < 0) return Errno::Last();
     if (size == 0) return entries;
     for (long offset = 0; offset < size;) {
@@ -137,7 +149,11 @@ Errno DirectoryBranch::Chown(int dirfd, const char* name, uid_t uid, gid_t gid) 
 }
 
 Errno DirectoryBranch::SetTimes(int dirfd, const char* name, const struct timespec times[2]) const {
-  if (IsSelf(name)) return Check(utimensat(AT_FDCWD, ProcPath(dirfd, name).get(), times, 0));
+  if (IsSelf(name)) {
+    return Check(OnSelf(
+        dirfd, [&] { return futimens(dirfd, times); },
+        [&](const char* path) { return utimensat(AT_FDCWD, path, times, 0); }));
+  }
   return Check(utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW));
 }
 
@@ -145,30 +161,35 @@ ErrnoOr<SuidKill> DirectoryBranch::KillSuid(int fd) const { return fusefs::KillS
 
 ErrnoOr<size_t> DirectoryBranch::GetXattr(int dirfd, const char* name, const char* key, void* value,
                                           size_t size) const {
-  ProcPath path(dirfd, name);
-  ssize_t result = IsSelf(name) ? getxattr(path.get(), key, value, size) : lgetxattr(path.get(), key, value, size);
+  const auto by_fd = [&] { return fgetxattr(dirfd, key, value, size); };
+  const auto by_path = [&](const char* path) { return getxattr(path, key, value, size); };
+  const ssize_t result =
+      IsSelf(name) ? OnSelf(dirfd, by_fd, by_path) : lgetxattr(ProcPath(dirfd, name).get(), key, value, size);
   if (result < 0) return Errno::Last();
   return static_cast<size_t>(result);
 }
 
 Errno DirectoryBranch::SetXattr(int dirfd, const char* name, const char* key, const void* value, size_t size,
                                 int flags) const {
-  ProcPath path(dirfd, name);
-  return Check(IsSelf(name) ? setxattr(path.get(), key, value, size, flags)
-                            : lsetxattr(path.get(), key, value, size, flags));
+  if (!IsSelf(name)) return Check(lsetxattr(ProcPath(dirfd, name).get(), key, value, size, flags));
+  return Check(OnSelf(
+      dirfd, [&] { return fsetxattr(dirfd, key, value, size, flags); },
+      [&](const char* path) { return setxattr(path, key, value, size, flags); }));
 }
 
 Errno DirectoryBranch::RemoveXattr(int dirfd, const char* name, const char* key) const {
-  ProcPath path(dirfd, name);
-  return Check(IsSelf(name) ? removexattr(path.get(), key) : lremovexattr(path.get(), key));
+  if (!IsSelf(name)) return Check(lremovexattr(ProcPath(dirfd, name).get(), key));
+  return Check(OnSelf(
+      dirfd, [&] { return fremovexattr(dirfd, key); }, [&](const char* path) { return removexattr(path, key); }));
 }
 
 ErrnoOr<std::string> DirectoryBranch::ListXattr(int dirfd, const char* name) const {
-  ProcPath path(dirfd, name);
   std::string names(1024, '\0');
   for (;;) {
-    ssize_t size = IsSelf(name) ? listxattr(path.get(), names.data(), names.size())
-                                : llistxattr(path.get(), names.data(), names.size());
+    const auto by_fd = [&] { return flistxattr(dirfd, names.data(), names.size()); };
+    const auto by_path = [&](const char* path) { return listxattr(path, names.data(), names.size()); };
+    const ssize_t size = IsSelf(name) ? OnSelf(dirfd, by_fd, by_path)
+                                      : llistxattr(ProcPath(dirfd, name).get(), names.data(), names.size());
     if (size >= 0) {
       names.resize(static_cast<size_t>(size));
       return names;

@@ -48,8 +48,9 @@ class Branch {
   // openat with O_NOFOLLOW and O_CLOEXEC added.
   virtual ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode = 0) const = 0;
   virtual ErrnoOr<struct stat> Stat(int dirfd, const char* name) const = 0;
-  // All entries of the directory `dirfd`.
-  virtual ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd) const = 0;
+  // All entries of the directory `dirfd`. `unread`: it is open for reading and nobody has read from it, so that it
+  // serves itself; nobody may do so again.
+  virtual ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd, bool unread = false) const = 0;
   virtual ErrnoOr<std::string> ReadLink(int dirfd, const char* name) const = 0;
   virtual ErrnoOr<struct statvfs> StatFs(int dirfd) const = 0;
 
@@ -94,7 +95,7 @@ class DirectoryBranch : public Branch {
   int root_fd() const override { return root_.get(); }
   ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override;
   ErrnoOr<struct stat> Stat(int dirfd, const char* name) const override;
-  ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd) const override;
+  ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd, bool unread = false) const override;
   ErrnoOr<std::string> ReadLink(int dirfd, const char* name) const override;
   ErrnoOr<struct statvfs> StatFs(int dirfd) const override;
   Errno MkNod(int dirfd, const char* name, mode_t mode, dev_t device) const override;

@@ -18,20 +18,36 @@
 #include "fusefs/with_spare_fds.h"
 
 namespace acetate::fusefs {
+namespace {
+
+// With the mode and the times that `change` sets; the current time stays what utimensat calls it.
+struct stat Changed(struct stat st, const AttrChange& change) {
+  if (change.set_mode) st.st_mode = (st.st_mode & S_IFMT) | (change.mode & 07777);
+  if (!change.set_times) return st;
+  if (change.times[0].tv_nsec != UTIME_OMIT) st.st_atim = change.times[0];
+  if (change.times[1].tv_nsec != UTIME_OMIT) st.st_mtim = change.times[1];
+  return st;
+}
+
+}  // namespace
 
 Errno UnionFs::CopyUpLocked(Inode* inode) {
-  if (!inode->is_dir()) {
-    while (inode->copying && HomeOf(inode) == nullptr) copied_.Wait(&mu_);
-    if (HomeOf(inode) != nullptr) return kOk;
-    return InFirstWithRoom(PlacesForCopyLocked(inode), [&](WritableBranch& to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      return CopyFileToLocked(to, inode, !options_.metacopy, kWhole);
-    });
-  }
+  if (!inode->is_dir()) return CopyUpChangedLocked(inode, {}).error();
   if (branches_.writable(inode->dir->top()->branch->id()) != nullptr) return kOk;
   if (inode->dir->removed) return Errno(branches_.writables().empty() ? EROFS : ENOENT);
   return InFirstWithRoom(PlacesForCopyLocked(inode), [&](WritableBranch& to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return MakeDirInLocked(to, inode);
   });
+}
+
+ErrnoOr<bool> UnionFs::CopyUpChangedLocked(Inode* inode, const AttrChange& change) {
+  while (inode->copying && HomeOf(inode) == nullptr) copied_.Wait(&mu_);
+  if (HomeOf(inode) != nullptr) return false;
+  ACETATE_RETURN_IF_ERROR(
+      InFirstWithRoom(PlacesForCopyLocked(inode), [&](WritableBranch& to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return CopyFileToLocked(to, inode, !options_.metacopy, kWhole, change);
+      }));
+  return true;
 }
 
 Errno UnionFs::CopyUpContentsLocked(Inode* inode, off_t size_limit) {
@@ -70,7 +86,7 @@ Errno UnionFs::CopyUpOneDirLocked(WritableBranch& to, Inode* dir) {
   const std::string temp = to.work->TempName();
   ACETATE_RETURN_IF_ERROR(to->MkDir(to.work_fd(), temp.c_str(), 0700));
   auto undo = absl::MakeCleanup([&] { to.work->Remove(temp).IgnoreError(); });
-  ACETATE_RETURN_IF_ERROR(CopyMetadata(to, from, st, temp.c_str()));
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(to, from, st, temp.c_str(), dir));
 
   ACETATE_RETURN_IF_ERROR(KeepingTimesLocked(
       parent.get(), [&](int fd) { return to->Rename(to.work_fd(), temp.c_str(), fd, dentry->name.c_str(), 0); }));
@@ -103,7 +119,8 @@ ErrnoOr<UniqueFd> UnionFs::MakeTempLocked(WritableBranch& to, const std::string&
   return UniqueFd();
 }
 
-Errno UnionFs::CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents, off_t size_limit) {
+Errno UnionFs::CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents, off_t size_limit,
+                                const AttrChange& change) {
   if (!inode->names.empty()) ACETATE_RETURN_IF_ERROR(MakeDirInLocked(to, inode->names.front()->parent));
   ACETATE_ASSIGN_OR_RETURN(Location from, Locate(inode));
   ACETATE_ASSIGN_OR_RETURN(struct stat st, from.branch->Stat(from.dirfd(), from.c_name()));
@@ -116,14 +133,14 @@ Errno UnionFs::CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents,
   const off_t size = size_limit < 0 ? st.st_size : std::min(st.st_size, size_limit);
   if (!contents) {
     if (ftruncate(data.get(), st.st_size) != 0) return Errno::Last();
-    ACETATE_RETURN_IF_ERROR(to->SetXattr(to.work_fd(), temp.c_str(), xattrs_.metacopy().c_str(), "", 0, 0));
+    ACETATE_RETURN_IF_ERROR(to->SetXattr(data.get(), "", xattrs_.metacopy().c_str(), "", 0, 0));
   } else if (data.valid() && size > 0) {
     ACETATE_ASSIGN_OR_RETURN(FdRef source, DataFdLocked(inode, false));
     ACETATE_RETURN_IF_ERROR(CopyContentsLocked(inode, source->get(), data.get(), size));
     // It may have lost its name meanwhile; it has not moved otherwise, since that needs a copy-up and waits.
     ACETATE_ASSIGN_OR_RETURN(from, Locate(inode));
   }
-  ACETATE_RETURN_IF_ERROR(CopyMetadata(to, from, st, temp.c_str()));
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(to, from, Changed(st, change), temp.c_str(), inode));
   if (size < st.st_size) {
     // What is published is the truncated file, and its time.
     const struct timespec times[2] = {st.st_atim, {0, UTIME_NOW}};
@@ -135,8 +152,8 @@ Errno UnionFs::CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents,
   }
   std::unique_ptr<LowerData> lower_data;
   if (!contents) {
-    lower_data = std::make_unique<LowerData>(inode->lower_data != nullptr ? *inode->lower_data
-                                                                          : PlaceOfLowerLocked(inode, st.st_size));
+    lower_data =
+        std::make_unique<LowerData>(inode->lower_data != nullptr ? *inode->lower_data : PlaceOfLowerLocked(inode, st));
   }
   ACETATE_RETURN_IF_ERROR(PublishCopyLocked(to, inode, temp, contents ? &data : nullptr));
   std::move(undo).Cancel();
@@ -173,7 +190,7 @@ Errno UnionFs::PublishCopyLocked(WritableBranch& to, Inode* inode, const std::st
     ACETATE_ASSIGN_OR_RETURN(UniqueFd held, to->Open(to.work_fd(), temp.c_str(), O_PATH, 0));
     ACETATE_RETURN_IF_ERROR(to->Unlink(to.work_fd(), temp.c_str()));
     inode->orphan_dir = nullptr;
-    HoldByFdLocked(inode, std::move(held));
+    HoldByFdLocked(inode, std::make_shared<const UniqueFd>(std::move(held)));
   } else if (inode->links != nullptr) {
     ACETATE_RETURN_IF_ERROR(PublishInIndexLocked(to, inode, temp));
   } else {
@@ -196,10 +213,18 @@ Errno UnionFs::PublishCopyLocked(WritableBranch& to, Inode* inode, const std::st
   return kOk;
 }
 
-LowerData UnionFs::PlaceOfLowerLocked(const Inode* inode, off_t size) const {
+LowerData UnionFs::PlaceOfLowerLocked(const Inode* inode, const struct stat& st) const {
   const Dentry* dentry = NameIn(inode);
-  if (dentry == nullptr) return {inode->orphan_dir, inode->orphan_name, size};
-  return {dentry->parent->dir->In(dentry->home()), dentry->name, size};
+  LowerData place;
+  place.dir = dentry == nullptr ? inode->orphan_dir : dentry->parent->dir->In(dentry->home());
+  place.name = dentry == nullptr ? inode->orphan_name : dentry->name;
+  place.size = st.st_size;
+  if (StaysAsItIs(*place.dir->branch)) place.blocks = st.st_blocks;
+  return place;
+}
+
+bool UnionFs::StaysAsItIs(const Branch& branch) const {
+  return branches_.writable(branch.id()) == nullptr && options_.udba == Udba::kNone;
 }
 
 Errno UnionFs::KeepInoLocked(WritableBranch& to, Inode* inode, const Location& from, const struct stat& st,
@@ -225,17 +250,32 @@ Errno UnionFs::MarkImpureLocked(WritableBranch& branch, Inode* dir) {
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer));
   branch->SetXattr(fd->get(), "", xattrs_.impure().c_str(), "y", 1, 0).IgnoreError();
   layer->impure = true;
+  layer->marks.reset();
   return kOk;
 }
 
-Errno UnionFs::CopyMetadata(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp) {
+Errno UnionFs::CopyOwner(WritableBranch& to, const struct stat& st, const char* temp) {
+  const std::pair owner(identity_.ShownUid(st.st_uid), identity_.ShownGid(st.st_gid));
+  // What is made in the work directory is all made alike: once asked whose it is, only that of others is given away.
+  if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) {
+    if (!to.maker.has_value()) {
+      ErrnoOr<struct stat> made = to->Stat(to.work_fd(), temp);
+      if (made.ok()) to.maker.emplace(made->st_uid, made->st_gid);
+    }
+    if (to.maker == owner) return kOk;
+  }
+  Errno error = to->Chown(to.work_fd(), temp, owner.first, owner.second);
   // An unprivileged daemon cannot give files away: what it copies up becomes its own user's.
-  Errno error = to->Chown(to.work_fd(), temp, identity_.ShownUid(st.st_uid), identity_.ShownGid(st.st_gid));
-  if (!error.ok() && !((error == EPERM || error == EINVAL) && !identity_.can_switch())) return error;
+  return (error == EPERM || error == EINVAL) && !identity_.can_switch() ? kOk : error;
+}
+
+Errno UnionFs::CopyMetadata(WritableBranch& to, const Location& from, const struct stat& st, const char* temp,
+                            const Inode* inode) {
+  ACETATE_RETURN_IF_ERROR(CopyOwner(to, st, temp));
   // After the owner, which would clear security.capability.
   ACETATE_RETURN_IF_ERROR(CopyXattrs(to, from, temp));
   if (!S_ISLNK(st.st_mode)) ACETATE_RETURN_IF_ERROR(to->Chmod(to.work_fd(), temp, st.st_mode & 07777));
-  ACETATE_RETURN_IF_ERROR(CarryFlags(to, from, st, temp));
+  ACETATE_RETURN_IF_ERROR(CarryFlags(to, from, st, temp, inode));
   const struct timespec times[2] = {st.st_atim, st.st_mtim};
   return to->SetTimes(to.work_fd(), temp, times);
 }

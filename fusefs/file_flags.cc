@@ -3,6 +3,11 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
 
 namespace acetate::fusefs {
 namespace {
@@ -56,6 +61,24 @@ unsigned ReadProtection(int dirfd, const char* name) {
   if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, 0, &st) != 0) return 0;
   return ((st.stx_attributes & STATX_ATTR_IMMUTABLE) != 0 ? FS_IMMUTABLE_FL : 0) |
          ((st.stx_attributes & STATX_ATTR_APPEND) != 0 ? FS_APPEND_FL : 0);
+}
+
+std::optional<unsigned> ReadFlagsAt(int dirfd, const char* name) {
+  static std::atomic<bool> has_file_getattr{true};
+  if (!has_file_getattr.load(std::memory_order_relaxed)) return std::nullopt;
+  // linux/fs.h calls it file_attr; older ones do not have it.
+  struct {
+    uint64_t xflags;
+    uint32_t extent_size, extents, project, cow_extent_size;
+  } attributes = {};
+  constexpr long kFileGetattr = 468;  // SYS_file_getattr, on all architectures
+  if (syscall(kFileGetattr, dirfd, name, &attributes, sizeof(attributes), AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0) {
+    if (errno == ENOSYS) has_file_getattr.store(false, std::memory_order_relaxed);
+    return std::nullopt;
+  }
+  return ProtectionOfXflags(static_cast<uint32_t>(attributes.xflags)) |
+         ((attributes.xflags & FS_XFLAG_SYNC) != 0 ? FS_SYNC_FL : 0) |
+         ((attributes.xflags & FS_XFLAG_NOATIME) != 0 ? FS_NOATIME_FL : 0);
 }
 
 ErrnoOr<unsigned> ReadFlags(int fd) {

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -37,6 +38,10 @@ uint32_t XflagsOfProtection(unsigned flags);
 // The kProtectingFlags that the filesystem itself has on an object, by statx: no fd is opened, symlinks are not
 // followed, and an empty name means `dirfd`. None where the filesystem has no such flags or the call fails.
 unsigned ReadProtection(int dirfd, const char* name);
+
+// Of all flags those that copy-up looks at, kProtectingFlags and kCarriedFlags, by one call that opens nothing. None
+// where the kernel has no such call (file_getattr(2), Linux 6.17) or it fails: the others are to be asked then.
+std::optional<unsigned> ReadFlagsAt(int dirfd, const char* name);
 
 // FS_IOC_GETFLAGS and its like on an open file. ENOTTY where its filesystem has no flags.
 ErrnoOr<unsigned> ReadFlags(int fd);

@@ -21,7 +21,9 @@ class ForwardingBranch : public Branch {
     return inner_->Open(dirfd, name, flags, mode);
   }
   ErrnoOr<struct stat> Stat(int dirfd, const char* name) const override { return inner_->Stat(dirfd, name); }
-  ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd) const override { return inner_->ReadDir(dirfd); }
+  ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd, bool unread = false) const override {
+    return inner_->ReadDir(dirfd, unread);
+  }
   ErrnoOr<std::string> ReadLink(int dirfd, const char* name) const override { return inner_->ReadLink(dirfd, name); }
   ErrnoOr<struct statvfs> StatFs(int dirfd) const override { return inner_->StatFs(dirfd); }
 

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "fusefs/file_flags.h"
 #include "fusefs/lazy_file.h"
 #include "fusefs/redirect.h"
+#include "fusefs/whiteout.h"
 
 namespace acetate::fusefs {
 
@@ -36,6 +38,9 @@ struct LayerDir {
   FdRef pinned;  // what to use whatever the name leads to: of a directory removed while in use, or below our own mount
   std::unique_ptr<Redirect> redirect;  // where it says that the layers below hold what it continues
   bool impure = false;                 // of a writable layer: it is marked as holding objects that came from below
+  bool no_default_acl = false;         // of a writable layer: it is known to have none
+  bool unread = false;                 // the fd in `slot` can be read, and nobody has read from it
+  std::optional<DirMarks> marks;       // from when its layers were found until it is listed
 };
 
 using LayerDirRef = std::shared_ptr<LayerDir>;
@@ -93,7 +98,8 @@ struct Directory {
 struct LowerData {
   LayerDirRef dir;
   std::string name;
-  off_t size = 0;  // as much of it counts
+  off_t size = 0;                  // as much of it counts
+  std::optional<blkcnt_t> blocks;  // of a read-only branch's file, which nobody changes
   // Of a large file that is copied while it is in use: what is data in the upper file is its own already.
   bool partial = false;
   std::shared_ptr<LazyFile> lazy;  // of a partial one, once its contents are used
@@ -121,6 +127,7 @@ struct Inode {
   bool data_writable = false;   // the cached data fd can write
   bool passed = false;          // the kernel may have its contents open or mapped without us: it must not move
   bool own_ino = true;          // of a writable branch's object: its number is not that of an object below
+  bool plain = false;           // a read-only branch's object: it has none of the flags that ReadFlagsAt() reads
   bool contents_known = false;  // of a regular file: `lower_data` has been looked for
   Protection protection = Protection::kUnknown;
   uint64_t ino = 0;

@@ -36,10 +36,14 @@ LayerDirRef UnionFs::StartBelow(const Trail& trail) const {
 Errno UnionFs::ReadMarksLocked(LayerDir* dir, size_t rest, bool more_by_name, Trail* trail) {
   if (IsLast(*dir->branch)) return kOk;
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(dir));
+  if (!options_.follow_redirects && !more_by_name) return kOk;
+  // Most directories have none: one look at the list says so.
+  dir->marks = ListMarks(*dir->branch, xattrs_, fd->get());
   ErrnoOr<std::string> value = Errno(ENODATA);
-  if (options_.follow_redirects) value = OverlayXattr::Get(*dir->branch, fd->get(), "", xattrs_.redirect());
+  if (options_.follow_redirects && dir->marks->redirect)
+    value = OverlayXattr::Get(*dir->branch, fd->get(), "", xattrs_.redirect());
   if (!value.ok() && !(value.error() == ENODATA)) return value.error();
-  if ((value.ok() || more_by_name) && IsOpaque(*dir->branch, xattrs_, fd->get())) {
+  if ((value.ok() || more_by_name) && IsOpaque(*dir->branch, xattrs_, fd->get(), *dir->marks)) {
     trail->ended = true;
     return kOk;
   }

@@ -155,13 +155,13 @@ Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
     if (has_other_names()) return Errno(EXDEV);
     if (!inode->names.empty()) ACETATE_RETURN_IF_ERROR(MakeDirInLocked(to, inode->names.front()->parent));
   }
-  ACETATE_RETURN_IF_ERROR(CopyMetadata(to, where, st, temp.c_str()));
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(to, where, st, temp.c_str(), inode));
   ACETATE_RETURN_IF_ERROR(KeepInoLocked(to, inode, where, st, temp.c_str()));
   if (inode->names.empty()) {
     ACETATE_ASSIGN_OR_RETURN(UniqueFd held, to->Open(to.work_fd(), temp.c_str(), O_PATH, 0));
     ACETATE_RETURN_IF_ERROR(to->Unlink(to.work_fd(), temp.c_str()));
     ReleaseOrphanLocked(inode);
-    HoldByFdLocked(inode, std::move(held));
+    HoldByFdLocked(inode, std::make_shared<const UniqueFd>(std::move(held)));
   } else {
     ACETATE_RETURN_IF_ERROR(ReplaceInBranchLocked(from, to, temp, inode->names.front()));
   }

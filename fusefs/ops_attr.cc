@@ -35,6 +35,10 @@ ErrnoOr<struct stat> UnionFs::SetAttr(NodeId node, const AttrChange& change) {
   MutexLock lock(&mu_);
   Inode* inode = Get(node);
   if (change.set_mode || change.set_uid || change.set_gid || change.set_times) {
+    if (inode->type == S_IFREG && !change.set_uid && !change.set_gid) {
+      ACETATE_ASSIGN_OR_RETURN(const bool changed, CopyUpChangedLocked(inode, change));
+      if (changed) return AttrLocked(inode);
+    }
     ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
     if (change.set_uid || change.set_gid) {
@@ -93,6 +97,7 @@ Errno UnionFs::SetXattr(NodeId node, const std::string& key, absl::string_view v
   }
   ACETATE_RETURN_IF_ERROR(CopyUpLocked(inode));
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
+  if (inode->is_dir()) inode->dir->top()->no_default_acl = false;
   return where.branch->SetXattr(where.dirfd(), where.c_name(), stored.c_str(), value.data(), value.size(), flags);
 }
 

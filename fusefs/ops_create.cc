@@ -18,13 +18,15 @@ namespace {
 
 constexpr char kDefaultAcl[] = "system.posix_acl_default";
 
-// The default ACL of a directory, as stored; "" where there is none or the filesystem has no ACLs.
-std::string DefaultAcl(const Branch& branch, int dirfd) {
-  ErrnoOr<std::string> acl = OverlayXattr::Get(branch, dirfd, "", kDefaultAcl);
+}  // namespace
+
+std::string UnionFs::DefaultAclLocked(LayerDir* dir, int dirfd) {
+  // It gets one by SetXattr alone, unless others change the layer.
+  if (dir->no_default_acl && options_.udba == Udba::kNone) return "";
+  ErrnoOr<std::string> acl = OverlayXattr::Get(*dir->branch, dirfd, "", kDefaultAcl);
+  dir->no_default_acl = acl.error() == ENODATA;
   return acl.ok() ? *std::move(acl) : "";
 }
-
-}  // namespace
 
 template <typename Make>
 ErrnoOr<Dentry*> UnionFs::CreateLocked(Inode* dir, const std::string& name, bool is_dir, const Caller* heir,
@@ -67,7 +69,7 @@ Errno UnionFs::CreateInLocked(WritableBranch& branch, Inode* dir, const std::str
                               const Caller* heir, const Make& make) {
   ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFdIn(branch, dir));
   const Dentry* dentry = Find(dir, name);
-  const std::string acl = heir != nullptr ? DefaultAcl(*branch.branch, fd->get()) : "";
+  const std::string acl = heir != nullptr ? DefaultAclLocked(dir->dir->In(branch.id()).get(), fd->get()) : "";
   if (dentry != nullptr && dentry->end == branch.id()) {
     return CreateOverWhiteoutLocked(branch, fd->get(), name.c_str(), is_dir, heir, acl, make);
   }
@@ -138,7 +140,8 @@ ErrnoOr<Entry> UnionFs::EnterLocked(Dentry* dentry, mode_t type) {
   dentry->ino = branches_.UnionIno(dentry->home(), st.st_ino);
   dentry->ino_settled = true;
   Entry entry;
-  ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &entry.attr));
+  entry.attr = st;
+  ACETATE_ASSIGN_OR_RETURN(Inode * inode, BindFoundLocked(dentry, where, /*made=*/true, &entry.attr));
   ++inode->lookups;
   inode->contents_known = true;
   inode->protection = Protection::kNone;
@@ -242,7 +245,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   auto make = [&](WritableBranch& branch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> Errno {
     place = branch.id();
     ACETATE_ASSIGN_OR_RETURN(FdRef dir_fd, DirFdIn(branch, dir));
-    const mode_t umask = DefaultAcl(*branch.branch, dir_fd->get()).empty() ? caller.umask : 0;
+    const mode_t umask = DefaultAclLocked(dir->dir->In(place).get(), dir_fd->get()).empty() ? caller.umask : 0;
     CallerScope scope(identity_, caller);
     ACETATE_ASSIGN_OR_RETURN(
         fd, WithSpareFds([&] { return branch->Open(dir_fd->get(), ".", O_TMPFILE | O_RDWR, mode & 07777 & ~umask); }));
@@ -256,7 +259,7 @@ ErrnoOr<Entry> UnionFs::TmpFile(NodeId parent, mode_t mode, const Caller& caller
   inode->home = place;
   inode->ino = branches_.UnionIno(place, st.st_ino);
   inode->lookups = 1;
-  HoldByFdLocked(inode.get(), std::move(fd));
+  HoldByFdLocked(inode.get(), std::make_shared<const UniqueFd>(std::move(fd)));
   inode->contents_known = true;
   inode->protection = Protection::kNone;
   ACETATE_RETURN_IF_ERROR(PresentLocked(inode.get(), &st));

@@ -9,6 +9,10 @@
 namespace acetate::fusefs {
 namespace {
 
+// owner rwx, group rwx, others r-x
+constexpr unsigned char kAcl[] = {2, 0, 0,   0,   1,   0,   7,  0, 255, 255, 255, 255, 4,   0,
+                                  7, 0, 255, 255, 255, 255, 32, 0, 5,   0,   255, 255, 255, 255};
+
 using Strings = std::vector<std::string>;
 
 class CreateTest : public UnionFsTest {
@@ -38,9 +42,6 @@ TEST_F(CreateTest, AWhiteoutIsNotMadeByHand) {
 }
 
 TEST_F(CreateTest, TheUmaskCountsUnlessADefaultAclTakesItsPlace) {
-  // owner rwx, group rwx, others r-x
-  const unsigned char acl[] = {2, 0, 0,   0,   1,   0,   7,  0, 255, 255, 255, 255, 4,   0,
-                               7, 0, 255, 255, 255, 255, 32, 0, 5,   0,   255, 255, 255, 255};
   MakeDirs(*this / "lower/plain/gone");
   MakeDirs(*this / "lower/acl/gone");
   MakeDirs(*this / "upper/plain");
@@ -49,7 +50,7 @@ TEST_F(CreateTest, TheUmaskCountsUnlessADefaultAclTakesItsPlace) {
     PutWhiteout(std::string("upper/") + dir + "/gone");
     PutWhiteout(std::string("upper/") + dir + "/gone.file");
   }
-  if (setxattr((*this / "upper/acl").c_str(), "system.posix_acl_default", acl, sizeof(acl), 0) != 0) {
+  if (setxattr((*this / "upper/acl").c_str(), "system.posix_acl_default", kAcl, sizeof(kAcl), 0) != 0) {
     GTEST_SKIP() << "the filesystem of the test directory has no ACLs";
   }
   Start();
@@ -59,7 +60,7 @@ TEST_F(CreateTest, TheUmaskCountsUnlessADefaultAclTakesItsPlace) {
     EXPECT_TRUE(fs_->MkDir(Node("acl"), name, 0777, careful).ok());
     EXPECT_EQ(Attr(std::string("plain/") + name).st_mode & 0777, 0700u) << name;
     EXPECT_EQ(Attr(std::string("acl/") + name).st_mode & 0777, 0775u) << name;
-    EXPECT_EQ(fs_->GetXattr(Node(std::string("acl/") + name), "system.posix_acl_default", 64)->size(), sizeof(acl));
+    EXPECT_EQ(fs_->GetXattr(Node(std::string("acl/") + name), "system.posix_acl_default", 64)->size(), sizeof(kAcl));
   }
   for (const char* name : {"new.file", "gone.file"}) {
     EXPECT_TRUE(fs_->MkNod(Node("plain"), name, S_IFREG | 0666, 0, careful).ok());
@@ -68,6 +69,23 @@ TEST_F(CreateTest, TheUmaskCountsUnlessADefaultAclTakesItsPlace) {
     EXPECT_EQ(Attr(std::string("acl/") + name).st_mode & 0777, 0664u) << name;
   }
   EXPECT_TRUE(WorkIsClean());
+}
+
+TEST_F(CreateTest, ADefaultAclCountsFromWhenItIsSet) {
+  MakeDirs(*this / "upper/dir");
+  Start();
+  const Caller careful{geteuid(), getegid(), 077};
+  const absl::string_view acl(reinterpret_cast<const char*>(kAcl), sizeof(kAcl));
+  EXPECT_TRUE(fs_->MkNod(Node("dir"), "before", S_IFREG | 0666, 0, careful).ok());
+  const Errno set = fs_->SetXattr(Node("dir"), "system.posix_acl_default", acl, 0);
+  if (set == EOPNOTSUPP) GTEST_SKIP() << "the filesystem of the test directory has no ACLs";
+  ASSERT_TRUE(set.ok());
+  EXPECT_TRUE(fs_->MkNod(Node("dir"), "with", S_IFREG | 0666, 0, careful).ok());
+  EXPECT_TRUE(fs_->RemoveXattr(Node("dir"), "system.posix_acl_default").ok());
+  EXPECT_TRUE(fs_->MkNod(Node("dir"), "after", S_IFREG | 0666, 0, careful).ok());
+  EXPECT_EQ(Attr("dir/before").st_mode & 0777, 0600u);
+  EXPECT_EQ(Attr("dir/with").st_mode & 0777, 0664u);
+  EXPECT_EQ(Attr("dir/after").st_mode & 0777, 0600u);
 }
 
 TEST_F(CreateTest, NameInUseIsRefusedWhereverItIs) {

@@ -19,9 +19,16 @@ ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset, int fl
   }
 }
 
-// What is in the page cache at once; for the disk, others go on meanwhile.
-ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset) {
+// What is in the page cache at once; for the disk, others go on meanwhile. `at_end`: it is known to be the file's end.
+//
+// A filesystem that can tell what is cached (RWF_NOWAIT) reads through the page cache, or from memory that is mapped
+// like one: what is missing there is missing by pages, and cuts a read short at a page's boundary (filemap_read()). So
+// one that ends elsewhere has met the end. Those that cannot tell, such as FUSE and 9p, may answer any part of what is
+// asked for: with them only 0 is the end.
+ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset, bool* at_end) {
+  static const off_t page_size = sysconf(_SC_PAGESIZE);
   ErrnoOr<size_t> cached = ReadSome(fd, buffer, size, offset, RWF_NOWAIT);
+  *at_end = cached.ok() && *cached < size && (offset + static_cast<off_t>(*cached)) % page_size != 0;
   if (cached.error() == EAGAIN) return Blocking([&] { return ReadSome(fd, buffer, size, offset, 0); });
   // Not every filesystem can tell.
   return cached.error() == EOPNOTSUPP ? ReadSome(fd, buffer, size, offset, 0) : cached;
@@ -115,9 +122,10 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
   if (source.lazy != nullptr) return Blocking([&] { return source.lazy->Read(buffer, size, offset); });
   size = source.Clamp(size, offset);
   size_t done = 0;
-  while (done < size) {
-    ACETATE_ASSIGN_OR_RETURN(const size_t got,
-                             ReadSome(source.fd->get(), buffer + done, size - done, offset + static_cast<off_t>(done)));
+  bool at_end = false;
+  while (done < size && !at_end) {
+    ACETATE_ASSIGN_OR_RETURN(const size_t got, ReadSome(source.fd->get(), buffer + done, size - done,
+                                                        offset + static_cast<off_t>(done), &at_end));
     if (got == 0) break;
     done += got;
   }

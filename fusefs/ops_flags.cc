@@ -36,6 +36,7 @@ Errno UnionFs::WriteProtectionLocked(Inode* inode, const Location& where, unsign
     ACETATE_RETURN_IF_ERROR(where.branch->RemoveXattr(where.dirfd(), where.c_name(), xattrs_.protattr().c_str()));
   }
   inode->protection = ProtectionBy(flags);
+  inode->plain = false;
   return kOk;
 }
 
@@ -83,12 +84,20 @@ Errno UnionFs::SetFsXattr(NodeId node, const fsxattr& attributes) {
   return WriteFsXattr(fd.get(), own);
 }
 
-Errno UnionFs::CarryFlags(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp) {
+Errno UnionFs::CarryFlags(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp,
+                          const Inode* inode) {
   if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return kOk;
-  if (const std::string value = EncodeProtection(ReadProtectionLocked(from)); !value.empty()) {
+  std::optional<unsigned> known;
+  if (branches_.writable(from.branch->id()) == nullptr) {
+    if (inode->plain) return kOk;
+    known = ReadFlagsAt(from.dirfd(), from.c_name());
+  }
+  const unsigned protection = known.has_value() ? *known & kProtectingFlags : ReadProtectionLocked(from);
+  if (const std::string value = EncodeProtection(protection); !value.empty()) {
     Errno error = to->SetXattr(to.work_fd(), temp, xattrs_.protattr().c_str(), value.data(), value.size(), 0);
     if (!error.ok() && !(error == EOPNOTSUPP)) return error;
   }
+  if (known.has_value() && (*known & kCarriedFlags) == 0) return kOk;
   // The others guard nothing: a copy without them is better than none.
   constexpr int kFlags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
   ErrnoOr<UniqueFd> source = from.branch->Open(from.dirfd(), from.c_name(), kFlags);
@@ -107,6 +116,17 @@ Protection UnionFs::ProtectionLocked(Inode* inode) {
   if (inode->type != S_IFREG && !inode->is_dir()) return Protection::kNone;
   ErrnoOr<Location> where = Locate(inode);
   if (!where.ok()) return Protection::kNone;  // what is asked for next says why
+  if (branches_.writable(where->branch->id()) == nullptr) {
+    const std::optional<unsigned> flags = ReadFlagsAt(where->dirfd(), where->c_name());
+    inode->plain = flags == 0U;
+    if (flags.has_value()) return inode->protection = ProtectionBy(*flags);
+  } else if (inode->type == S_IFREG && !inode->contents_known) {
+    // Whoever asks will want to know next where the contents are. Most files have neither mark.
+    if (ErrnoOr<std::string> list = where->branch->ListXattr(where->dirfd(), where->c_name()); list.ok()) {
+      inode->contents_known = !OverlayXattr::Lists(*list, xattrs_.metacopy());
+      if (!OverlayXattr::Lists(*list, xattrs_.protattr())) return inode->protection = Protection::kNone;
+    }
+  }
   inode->protection = ProtectionBy(ReadProtectionLocked(*where));
   return inode->protection;
 }

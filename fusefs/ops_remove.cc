@@ -22,9 +22,14 @@ Errno UnionFs::KeepOrphanLocked(Dentry* dentry) {
   if (inode->orphan_fd != nullptr || inode->parked) return kOk;  // kept already, for a removal that then failed
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
   if (orphan_fds_ < max_orphan_fds_) {
+    // Open for its contents, it needs no other fd.
+    if (FdRef open = data_fds_.Get(&inode->data); open != nullptr && inode->lower_data == nullptr) {
+      HoldByFdLocked(inode, std::move(open));
+      return kOk;
+    }
     ErrnoOr<UniqueFd> fd = WithSpareFds([&] { return where.branch->Open(where.dirfd(), where.c_name(), O_PATH, 0); });
     if (fd.ok()) {
-      HoldByFdLocked(inode, *std::move(fd));
+      HoldByFdLocked(inode, std::make_shared<const UniqueFd>(*std::move(fd)));
       return kOk;
     }
     if (!(fd.error() == EMFILE || fd.error() == ENFILE)) return fd.error();
@@ -37,8 +42,8 @@ Errno UnionFs::KeepOrphanLocked(Dentry* dentry) {
   return kOk;
 }
 
-void UnionFs::HoldByFdLocked(Inode* inode, UniqueFd fd) {
-  inode->orphan_fd = std::make_shared<const UniqueFd>(std::move(fd));
+void UnionFs::HoldByFdLocked(Inode* inode, FdRef fd) {
+  inode->orphan_fd = std::move(fd);
   ++orphan_fds_;
 }
 
@@ -96,8 +101,7 @@ Errno UnionFs::Unlink(NodeId parent, const std::string& name) {
   ACETATE_RETURN_IF_ERROR(MayRemoveLocked(dentry));
   if (dentry->type == DT_DIR) return Errno(EISDIR);
   if (dentry->inode == nullptr && options_.index && !branches_.writables().empty()) {
-    struct stat st;
-    ACETATE_RETURN_IF_ERROR(Bind(dentry, &st).error());  // it may be one of several names
+    ACETATE_RETURN_IF_ERROR(Bind(dentry).error());  // it may be one of several names
   }
   if (Inode* inode = dentry->inode; inode != nullptr && inode->links != nullptr && HomeOf(inode) == nullptr) {
     // How many names are left can only be written down with a copy (ovl_nlink_start()).
@@ -158,8 +162,7 @@ Errno UnionFs::RmDir(NodeId parent, const std::string& name) {
   ACETATE_ASSIGN_OR_RETURN(Inode * dir, ListedDirLocked(parent));
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, FindShown(dir, name));
   if (dentry->type != DT_DIR) return Errno(ENOTDIR);
-  struct stat st;
-  ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry, &st));
+  ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(dentry));
   ACETATE_RETURN_IF_ERROR(MayRemoveLocked(dentry));
   ACETATE_RETURN_IF_ERROR(CheckEmptyLocked(inode));
   // Whoever stands in the directory keeps it: its attributes can be asked for until it is forgotten.

@@ -97,7 +97,7 @@ Errno UnionFs::ClearForReplacementLocked(WritableBranch& branch, Dentry* dentry)
   } else if (dentry->below) {
     ACETATE_RETURN_IF_ERROR(branch.whiteouts->Place(parent->get(), dentry->name.c_str()));
   }
-  ACETATE_RETURN_IF_ERROR(CopyMetadata(branch, where, st, temp.c_str()));
+  ACETATE_RETURN_IF_ERROR(CopyMetadata(branch, where, st, temp.c_str(), dentry->inode));
   ACETATE_RETURN_IF_ERROR(
       branch->Rename(branch.work_fd(), temp.c_str(), parent->get(), dentry->name.c_str(), RENAME_EXCHANGE));
   dir_fds_.Drop(&dentry->inode->dir->top()->slot);
@@ -141,11 +141,10 @@ Errno UnionFs::Rename(NodeId parent, const std::string& name, NodeId new_parent,
     ACETATE_ASSIGN_OR_RETURN(Dentry * source, FindShown(old_dir, name));
     if (new_name.size() > NAME_MAX) return Errno(ENAMETOOLONG);
     Dentry* target = Find(new_dir, new_name);
-    struct stat st;
-    ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(source, &st));
+    ACETATE_ASSIGN_OR_RETURN(Inode * inode, Bind(source));
     Inode* target_inode = nullptr;
     if (target != nullptr && !target->hidden()) {
-      ACETATE_ASSIGN_OR_RETURN(target_inode, Bind(target, &st));
+      ACETATE_ASSIGN_OR_RETURN(target_inode, Bind(target));
     }
     // What is wrong whatever the branch is said before what is wrong with that.
     ErrnoOr<WritableBranch*> place = PlaceForRename(source, new_dir, new_name, (flags & RENAME_EXCHANGE) != 0);

@@ -70,6 +70,13 @@ std::vector<std::string> OverlayXattr::ToCopy(absl::string_view stored_list) con
   return keys;
 }
 
+bool OverlayXattr::Lists(absl::string_view list, absl::string_view key) {
+  for (absl::string_view listed : absl::StrSplit(list, '\0', absl::SkipEmpty())) {
+    if (listed == key) return true;
+  }
+  return false;
+}
+
 ErrnoOr<std::string> OverlayXattr::Get(const Branch& branch, int dirfd, const char* name, const std::string& key) {
   char small[256];
   ErrnoOr<size_t> size = branch.GetXattr(dirfd, name, key.c_str(), small, sizeof(small));

@@ -48,6 +48,9 @@ class OverlayXattr {
   // The stored names of a list that copy-up carries over: all but our own, escaped ones included.
   std::vector<std::string> ToCopy(absl::string_view stored_list) const;
 
+  // Whether a list of names, as listxattr gives it, has that one.
+  static bool Lists(absl::string_view list, absl::string_view key);
+
   // The value of any attribute, as stored; ENODATA where there is none, or the filesystem has no xattrs.
   static ErrnoOr<std::string> Get(const Branch& branch, int dirfd, const char* name, const std::string& key);
 

@@ -135,8 +135,8 @@ ErrnoOr<struct stat> OverrideBranch::Stat(int dirfd, const char* name) const {
   return st;
 }
 
-ErrnoOr<std::vector<RawEntry>> OverrideBranch::ReadDir(int dirfd) const {
-  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, inner().ReadDir(dirfd));
+ErrnoOr<std::vector<RawEntry>> OverrideBranch::ReadDir(int dirfd, bool unread) const {
+  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> entries, inner().ReadDir(dirfd, unread));
   if (!recording()) return entries;
   struct stat file = {};
   file.st_mode = S_IFREG;

@@ -33,7 +33,7 @@ class OverrideBranch : public ForwardingBranch {
 
   ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override;
   ErrnoOr<struct stat> Stat(int dirfd, const char* name) const override;
-  ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd) const override;
+  ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd, bool unread = false) const override;
   Errno MkNod(int dirfd, const char* name, mode_t mode, dev_t device) const override;
   Errno MkDir(int dirfd, const char* name, mode_t mode) const override;
   Errno SymLink(const char* target, int dirfd, const char* name) const override;

@@ -101,10 +101,17 @@ ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {
   }
   for (; !path.empty(); path.pop_back()) {
     LayerDir* next = path.back();
-    ErrnoOr<UniqueFd> opened = WithSpareFds([&] {
-      if (next->parent == nullptr) return next->branch->Open(next->branch->root_fd(), ".", O_PATH | O_DIRECTORY, 0);
-      return next->branch->Open(fd->get(), next->name.c_str(), O_PATH | O_DIRECTORY, 0);
-    });
+    const auto open = [&](int flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      return WithSpareFds([&] {
+        if (next->parent == nullptr) return next->branch->Open(next->branch->root_fd(), ".", flags | O_DIRECTORY, 0);
+        return next->branch->Open(fd->get(), next->name.c_str(), flags | O_DIRECTORY, 0);
+      });
+    };
+    // For all that comes: its marks, its listing, and the way to what is in it. What may not be read may still be gone
+    // through.
+    ErrnoOr<UniqueFd> opened = open(O_RDONLY);
+    next->unread = opened.ok();
+    if (opened.error() == EACCES || opened.error() == EPERM) opened = open(O_PATH);
     if (!opened.ok()) return opened.error();
     fd = dir_fds_.Put(&next->slot, *std::move(opened));
   }
@@ -152,10 +159,17 @@ ErrnoOr<std::vector<MergedEntry>> UnionFs::ReadListingLocked(const Directory& di
   listings.reserve(dir.layers.size());
   for (const LayerDirRef& layer : dir.layers) {
     ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(layer.get()));
+    // Once: a listing that is read anew is read because something may have changed.
+    std::optional<DirMarks> marks = std::exchange(layer->marks, std::nullopt);
+    if (options_.udba != Udba::kNone) marks.reset();
     if (branches_.writable(layer->branch->id()) != nullptr) {
-      layer->impure = OverlayXattr::Get(*layer->branch, fd->get(), "", xattrs_.impure()).ok();
+      if (!marks.has_value()) marks = ListMarks(*layer->branch, xattrs_, fd->get());
+      layer->impure = marks->impure && OverlayXattr::Get(*layer->branch, fd->get(), "", xattrs_.impure()).ok();
     }
-    ErrnoOr<LayerListing> listing = WithSpareFds([&] { return ReadLayer(*layer->branch, xattrs_, fd->get()); });
+    ErrnoOr<LayerListing> listing = WithSpareFds([&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+      const bool unread = std::exchange(layer->unread, false) && fd == layer->slot.fd();
+      return ReadLayer(*layer->branch, xattrs_, fd->get(), marks.value_or(DirMarks{}), unread);
+    });
     if (!listing.ok()) return listing.error();
     listings.push_back(*std::move(listing));
   }
@@ -261,9 +275,23 @@ ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry, struct stat* st) {
   }
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(*dentry));
   ACETATE_ASSIGN_OR_RETURN(*st, where.branch->Stat(where.dirfd(), where.c_name()));
+  return BindFoundLocked(dentry, where, /*made=*/false, st);
+}
+
+ErrnoOr<Inode*> UnionFs::Bind(Dentry* dentry) {
+  if (dentry->inode != nullptr) return dentry->inode;
+  struct stat st;
+  return Bind(dentry, &st);
+}
+
+ErrnoOr<Inode*> UnionFs::BindFoundLocked(Dentry* dentry, const Location& where, bool made, struct stat* st) {
   if (dentry->whiteout) st->st_mode = (st->st_mode & 07777) | S_IFCHR;
   LayerStack stack;
-  if (S_ISDIR(st->st_mode)) {
+  if (made && S_ISDIR(st->st_mode) && !dentry->below) {
+    // There is nothing that it could hide, so it carries no marks.
+    stack.layers.push_back(ChildLayer(dentry->parent->dir->In(dentry->home()), dentry->name));
+    stack.floor = dentry->end;
+  } else if (S_ISDIR(st->st_mode)) {
     ACETATE_ASSIGN_OR_RETURN(stack, StackOf(*dentry));
     ACETATE_RETURN_IF_ERROR(TakeInoLocked(stack, dentry));
   } else {
@@ -359,10 +387,13 @@ Errno UnionFs::PresentLocked(Inode* inode, struct stat* st) {
   if (S_ISREG(st->st_mode) && st->st_blocks * 512 < st->st_size) {
     // A file with holes: or one whose contents are in a lower layer, whose space is shown.
     ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));
-    if (const LowerData* data = inode->lower_data.get()) {
+    if (LowerData* data = inode->lower_data.get(); data != nullptr && data->blocks.has_value()) {
+      st->st_blocks = *data->blocks;
+    } else if (data != nullptr) {
       ACETATE_ASSIGN_OR_RETURN(FdRef fd, DirFd(data->dir.get()));
       ACETATE_ASSIGN_OR_RETURN(struct stat lower, data->dir->branch->Stat(fd->get(), data->name.c_str()));
       st->st_blocks = lower.st_blocks;
+      if (StaysAsItIs(*data->dir->branch)) data->blocks = lower.st_blocks;
     }
   }
   st->st_ino = inode->ino;

@@ -201,6 +201,11 @@ class UnionFs {
   ErrnoOr<Location> Locate(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The Inode of a shown name, made when it is not known yet. Does not count a lookup.
   ErrnoOr<Inode*> Bind(Dentry* dentry, struct stat* st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Where what it says is of no interest: one that is known is not asked.
+  ErrnoOr<Inode*> Bind(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of one that is not known yet, whose object is at `where` and says `st`. `made`: the union has just made it.
+  ErrnoOr<Inode*> BindFoundLocked(Dentry* dentry, const Location& where, bool made, struct stat* st)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BindTo(Dentry* dentry, Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Unbind(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FreeIfUnused(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -320,14 +325,17 @@ class UnionFs {
   // knew of other objects must be looked at again. EROFS without a branch that can take it.
   // With what can be changed without its contents: a directory, a file's attributes.
   Errno CopyUpLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A file, with the mode and the times that `change` sets instead of its own; the rest of it does not count. False
+  // when it was copied up before, and nothing is changed.
+  ErrnoOr<bool> CopyUpChangedLocked(Inode* inode, const AttrChange& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // With its contents, or as much of them as the limit says.
   Errno CopyUpContentsLocked(Inode* inode, off_t size_limit) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Afterwards the directory, and those above it, are in that branch, which Takes() it.
   Errno MakeDirInLocked(WritableBranch& to, Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The directory's layer in that branch, made when it is not there.
   ErrnoOr<FdRef> DirFdIn(WritableBranch& to, Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents, off_t size_limit)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyFileToLocked(WritableBranch& to, Inode* inode, bool contents, off_t size_limit,
+                         const AttrChange& change = {}) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes what is to be a copy of `st`, empty, in the work directory.
   ErrnoOr<UniqueFd> MakeTempLocked(WritableBranch& to, const std::string& temp, const Location& from,
                                    const struct stat& st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -335,7 +343,9 @@ class UnionFs {
   Errno KeepInoLocked(WritableBranch& to, Inode* inode, const Location& from, const struct stat& st, const char* temp)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Of a file that is in a read-only branch.
-  LowerData PlaceOfLowerLocked(const Inode* inode, off_t size) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  LowerData PlaceOfLowerLocked(const Inode* inode, const struct stat& st) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether nobody changes what is in the branch.
+  bool StaysAsItIs(const Branch& branch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno MarkImpureLocked(WritableBranch& branch, Inode* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Copies `size` bytes of a file's contents and makes them durable. The lock is released meanwhile, and `copying` set.
   Errno CopyContentsLocked(Inode* inode, int from, int to, off_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -346,8 +356,10 @@ class UnionFs {
   // `data`: the fd of the copied contents; null for a metadata-only copy.
   Errno PublishCopyLocked(WritableBranch& to, Inode* inode, const std::string& temp, UniqueFd* data)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  Errno CopyMetadata(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of `inode`, as `st` says.
+  Errno CopyMetadata(WritableBranch& to, const Location& from, const struct stat& st, const char* temp,
+                     const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CopyOwner(WritableBranch& to, const struct stat& st, const char* temp) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Errno CopyXattrs(const WritableBranch& to, const Location& from, const char* temp);
 
   // -- moving.cc
@@ -376,8 +388,8 @@ class UnionFs {
   // Of an object of a writable branch. EPERM where that has no xattrs.
   Errno WriteProtectionLocked(Inode* inode, const Location& where, unsigned flags) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // To a copy, of the flags that it keeps (ovl_copy_fileattr()).
-  Errno CarryFlags(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Errno CarryFlags(const WritableBranch& to, const Location& from, const struct stat& st, const char* temp,
+                   const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Protection ProtectionLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // EPERM for what immutable and append-only objects do not allow.
   Errno MayChangeLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -406,6 +418,8 @@ class UnionFs {
   template <typename Make>
   Errno MakeUnderAclLocked(WritableBranch& branch, const std::string& acl, const std::string& temp, const Make& make)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The default ACL of a writable layer's directory, as stored; "" where there is none or the filesystem has no ACLs.
+  std::string DefaultAclLocked(LayerDir* dir, int dirfd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The name now leads to an object in `place` that was made there.
   Dentry* CreatedLocked(Inode* dir, const std::string& name, BranchId place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<Entry> EnterLocked(Dentry* dentry, mode_t type) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -413,7 +427,7 @@ class UnionFs {
   // -- ops_remove.cc
   // Keeps hold of an object that is about to lose its last name.
   Errno KeepOrphanLocked(Dentry* dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void HoldByFdLocked(Inode* inode, UniqueFd fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void HoldByFdLocked(Inode* inode, FdRef fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Lets go of what KeepOrphanLocked kept.
   void ReleaseOrphanLocked(Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ForgetNameLocked(Dentry* dentry, BranchId hider) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -38,19 +38,18 @@ ErrnoOr<std::vector<UnionFs::Finding>> UnionFs::Whence(const std::string& path) 
     --dir->children;
     FreeIfUnused(dir);
   });
-  struct stat st;
   for (size_t i = 0; i + 1 < names.size(); ++i) {
     if (!dir->is_dir()) return Errno(ENOTDIR);
     ACETATE_RETURN_IF_ERROR(ListLocked(dir));
     ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, FindShown(dir, names[i]));
-    ACETATE_ASSIGN_OR_RETURN(dir, Bind(dentry, &st));
+    ACETATE_ASSIGN_OR_RETURN(dir, Bind(dentry));
   }
   if (!dir->is_dir()) return Errno(ENOTDIR);
   ACETATE_RETURN_IF_ERROR(ListLocked(dir));
   Dentry* dentry = Find(dir, names.back());
   if (dentry != nullptr && dentry->hidden()) dentry = nullptr;
   if (dentry != nullptr) {
-    ACETATE_ASSIGN_OR_RETURN(inode, Bind(dentry, &st));
+    ACETATE_ASSIGN_OR_RETURN(inode, Bind(dentry));
   }
   ACETATE_ASSIGN_OR_RETURN(findings, FindingsLocked(*dir->dir, names.back(), dentry));
   if (findings.empty()) return Errno(ENOENT);

@@ -31,14 +31,29 @@ std::string DotWhName(absl::string_view name) { return absl::StrCat(kDotWhPrefix
 
 bool IsWhiteoutDevice(mode_t mode, dev_t device) { return S_ISCHR(mode) && device == makedev(0, 0); }
 
-ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
-  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> raw, branch.ReadDir(dirfd));
+DirMarks ListMarks(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
+  DirMarks marks;
+  ErrnoOr<std::string> list = branch.ListXattr(dirfd, "");
+  if (!list.ok()) return marks;
+  marks.opaque = OverlayXattr::Lists(*list, xattrs.opaque());
+  marks.redirect = OverlayXattr::Lists(*list, xattrs.redirect());
+  marks.impure = OverlayXattr::Lists(*list, xattrs.impure());
+  marks.foreign_opaque = OverlayXattr::Lists(*list, kForeignOpaque);
+  return marks;
+}
+
+ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const DirMarks& marks,
+                                bool unread) {
+  ACETATE_ASSIGN_OR_RETURN(std::vector<RawEntry> raw, branch.ReadDir(dirfd, unread));
   const bool dot_wh = branch.spec().format == WhiteoutFormat::kDotWh;
-  const bool xattr_whiteouts = xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts;
+  const bool has_file = std::any_of(raw.begin(), raw.end(), [](const RawEntry& entry) { return entry.type == DT_REG; });
+  const bool xattr_whiteouts =
+      has_file && marks.opaque && xattrs.GetOpaque(branch, dirfd, "") == Opaque::kXattrWhiteouts;
   const bool has_whiteout = std::any_of(raw.begin(), raw.end(), [](const RawEntry& entry) {
     return entry.type == DT_CHR && entry.name == kForeignOpaqueWhiteout;
   });
-  const bool foreign_opaque = has_whiteout && !xattrs.trusted() && HasForeignOpaque(branch, dirfd);
+  const bool foreign_opaque =
+      has_whiteout && !xattrs.trusted() && marks.foreign_opaque && HasForeignOpaque(branch, dirfd);
   LayerListing listing;
   listing.count_whiteouts = branch.spec().count_whiteouts;
   listing.entries.reserve(raw.size());
@@ -108,9 +123,9 @@ bool HasForeignOpaque(const Branch& branch, int dirfd) {
 
 bool IsForeignOpaqueName(absl::string_view name) { return name == kForeignOpaqueWhiteout || name == kDotWhOpaqueName; }
 
-bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd) {
-  if (xattrs.GetOpaque(branch, dirfd, "") == Opaque::kYes) return true;
-  if (!xattrs.trusted() && HasForeignOpaque(branch, dirfd)) return true;
+bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const DirMarks& marks) {
+  if (marks.opaque && xattrs.GetOpaque(branch, dirfd, "") == Opaque::kYes) return true;
+  if (!xattrs.trusted() && marks.foreign_opaque && HasForeignOpaque(branch, dirfd)) return true;
   return branch.spec().format == WhiteoutFormat::kDotWh && branch.Stat(dirfd, kDotWhOpaqueName).ok();
 }
 

@@ -19,9 +19,21 @@
 
 namespace acetate::fusefs {
 
+// Which marks a directory may have: all of them, unless its list of attributes was looked at.
+struct DirMarks {
+  bool opaque = true;
+  bool redirect = true;
+  bool impure = true;
+  bool foreign_opaque = true;
+};
+
+// By one look, where each mark would take one. Thread-safe.
+DirMarks ListMarks(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
+
 // Lists one layer's directory `dirfd`, whiteouts recognised and the `.wh.` files of a branch in that format taken out.
-// Fills `entries` and `count_whiteouts`. Thread-safe.
-ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
+// Fills `entries` and `count_whiteouts`. `unread` as for Branch::ReadDir(). Thread-safe.
+ErrnoOr<LayerListing> ReadLayer(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const DirMarks& marks = {},
+                                bool unread = false);
 
 // The same of a single name, which need not be there. Thread-safe.
 ErrnoOr<LayerListing> ReadLayerName(const Branch& branch, const OverlayXattr& xattrs, int dirfd,
@@ -58,7 +70,7 @@ bool HasForeignOpaque(const Branch& branch, int dirfd);
 bool IsForeignOpaqueName(absl::string_view name);
 
 // Whether the layer's directory hides the directories of its name below.
-bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd);
+bool IsOpaque(const Branch& branch, const OverlayXattr& xattrs, int dirfd, const DirMarks& marks = {});
 
 // The file that is the whiteout of `name` in a branch in that format.
 std::string DotWhName(absl::string_view name);

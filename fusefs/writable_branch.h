@@ -5,6 +5,8 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/errno_or.h"
@@ -35,7 +37,8 @@ struct WritableBranch {
   LayerDirRef work_layer;            // the work directory, for parked orphans
   std::unique_ptr<LinkIndex> index;  // null: there is none
   std::unique_ptr<WhiteoutWriter> whiteouts;
-  bool tells_holes = false;  // its filesystem says truly what is a hole in a file
+  std::optional<std::pair<uid_t, gid_t>> maker;  // whose is what is made in the work directory, once that was asked
+  bool tells_holes = false;                      // its filesystem says truly what is a hole in a file
   // Objects with several names, by the branch's inode number.
   absl::flat_hash_map<ino_t, Inode*> linked;
 };
