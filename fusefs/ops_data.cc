@@ -34,6 +34,14 @@ ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset, bool* 
   return cached.error() == EOPNOTSUPP ? ReadSome(fd, buffer, size, offset, 0) : cached;
 }
 
+ErrnoOr<size_t> WriteSome(int fd, const char* data, size_t size, off_t offset) {
+  for (;;) {
+    const ssize_t result = pwrite(fd, data, size, offset);
+    if (result >= 0) return static_cast<size_t>(result);
+    if (errno != EINTR) return Errno::Last();
+  }
+}
+
 Errno SyncFile(int fd, bool data_only) { return (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? kOk : Errno::Last(); }
 
 }  // namespace
@@ -145,22 +153,22 @@ ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_
       ACETATE_ASSIGN_OR_RETURN(SuidKill suid, target.branch->KillSuid(target.raw()));
       written.suid = {.cleared = written.suid.cleared || suid.cleared, .setgid_left = suid.setgid_left};
     }
-    if (target.lazy != nullptr) {
-      ACETATE_ASSIGN_OR_RETURN(written.size, Blocking([&] { return target.lazy->Write(data, size, offset); }));
-      return kOk;
-    }
+    // To the end or an error: where the kernel collects writes, it does not ask how much of one was done.
     while (written.size < size) {
-      ssize_t result =
-          pwrite(target.raw(), data + written.size, size - written.size, offset + static_cast<off_t>(written.size));
-      if (result < 0 && errno == EINTR) continue;
-      if (result < 0) return Errno::Last();
-      written.size += static_cast<size_t>(result);
+      const char* const rest = data + written.size;
+      const off_t at = offset + static_cast<off_t>(written.size);
+      ACETATE_ASSIGN_OR_RETURN(const size_t done,
+                               target.lazy != nullptr
+                                   ? Blocking([&] { return target.lazy->Write(rest, size - written.size, at); })
+                                   : WriteSome(target.raw(), rest, size - written.size, at));
+      written.size += done;
     }
     return kOk;
   };
   Errno error = ChangeContents(node, kWhole, /*whole=*/false, write);
-  // What was written before the error counts; the caller meets the error with its next write.
-  if (!error.ok() && written.size == 0) return error;
+  // What was written before the error counts; the caller meets the error with its next write. There is none where the
+  // kernel collects writes.
+  if (!error.ok() && (written.size == 0 || options_.writeback)) return error;
   return written;
 }
 
