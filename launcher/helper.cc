@@ -119,6 +119,7 @@ class HelperSteps {
     }
     processes_.init = *pid;
     processes_.init_report = std::move(ends->first);
+    processes_.mask = in_.mask;
     return absl::OkStatus();
   }
 

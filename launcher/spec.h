@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "launcher/network.h"
 
 namespace acetate::launcher {
 
@@ -56,6 +57,7 @@ struct Spec {
   std::vector<Volume> volumes;
   std::vector<Tmpfs> tmpfs;
   std::vector<Ulimit> ulimits;
+  NetworkSpec network;
   bool read_only = false;     // the root
   uint64_t memory_bytes = 0;  // 0: no limit
   uint64_t pids_limit = 0;    // 0: no limit

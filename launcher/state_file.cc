@@ -36,6 +36,7 @@ std::string FormatState(const ContainerState& state) {
   json["pid"] = state.pid;
   json["started"] = state.started;
   json["finished"] = state.finished;
+  json["network"] = state.network;
   json["exit_status"] = state.exit_status;
   json["message"] = state.message;
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -57,6 +58,7 @@ ContainerState ParseState(absl::string_view text) {
   state.pid = number("pid");
   state.started = string("started");
   state.finished = string("finished");
+  state.network = string("network");
   state.exit_status = number("exit_status");
   state.message = string("message");
   return state;
