@@ -184,7 +184,7 @@ const std::vector<Flag>& AllFlags() {
       {"user", 'u', "USER[:GROUP]", "Run as this user, by name or number. Default 0:0.", kRun | kExec,
        [](Draft* d, absl::string_view v) { return Take(ParseUser(v), &d->line.spec.user); }},
       {"hostname", 'h', "NAME", "Host name. Default: the container's short id.", kRun, ApplyHostname},
-      {"network", 0, "MODE", "none, host, pasta or slirp4netns. Default: none; with -p what there is.", kRun,
+      {"network", 0, "MODE", "none, bridge, host, pasta or slirp4netns. Default: none; with -p what there is.", kRun,
        ApplyNetwork},
       {"publish", 'p', "[IP:]PORT:PORT[/udp]", "Connect a port of the host, or a range, to the container's. Adds up.",
        kRun, ApplyPublish},

@@ -207,11 +207,11 @@ TEST_P(NetworkTest, TheContainerReachesTheHostsNetworkButNotItsLoopback) {
   ASSERT_EQ(bind(server.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
   ASSERT_EQ(listen(server.get(), 8), 0);
   ASSERT_EQ(getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  Result result =
-      host_->Shell({"--rm", "--network", mode()},
-                   absl::StrCat("/bin/busybox nc -w 1 127.0.0.1 ", ntohs(address.sin_port),
-                                " </dev/null && echo reached; ip route; cat /etc/resolv.conf /etc/hostname; "
-                                "hostname; grep localhost /etc/hosts; echo $?"));
+  // Both programs can show the host's loopback as the gateway.
+  std::string script = absl::StrCat(
+      "ip route; cat /etc/resolv.conf; set -- $(ip route | grep default); for address in 127.0.0.1 $3; do ",
+      "/bin/busybox nc -w 2 $address ", ntohs(address.sin_port), " </dev/null && echo reached; done; true");
+  Result result = host_->Shell({"--rm", "--network", mode()}, script);
   EXPECT_EQ(result.status, 0) << result;
   EXPECT_THAT(result.out, AllOf(Not(HasSubstr("reached")), HasSubstr("default via"), HasSubstr("nameserver ")));
   pollfd client = {server.get(), POLLIN, 0};

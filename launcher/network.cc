@@ -1,6 +1,7 @@
 #include "launcher/network.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -21,6 +22,7 @@ struct NamedMode {
   const char* name;
 };
 constexpr NamedMode kModes[] = {{NetworkMode::kNone, "none"},
+                                {NetworkMode::kBridge, "bridge"},
                                 {NetworkMode::kHost, "host"},
                                 {NetworkMode::kPasta, "pasta"},
                                 {NetworkMode::kSlirp4netns, "slirp4netns"}};
@@ -39,6 +41,7 @@ std::string TunError(const NetworkSources& sources) {
 absl::StatusOr<NetworkMode> ChooseMode(const NetworkSpec& spec, const NetworkSources& sources) {
   if (spec.mode.has_value()) return *spec.mode;
   if (spec.ports.empty()) return NetworkMode::kNone;
+  if (sources.is_root && !sources.ip.empty() && !sources.nft.empty()) return NetworkMode::kBridge;
   if (sources.pasta.empty() && sources.slirp4netns.empty()) {
     return absl::FailedPreconditionError(
         "--publish needs the program pasta or slirp4netns: apt install passt, or slirp4netns");
@@ -56,6 +59,14 @@ absl::Status CheckProgram(const NetworkPlan& plan, const NetworkSources& sources
   return absl::FailedPreconditionError(absl::StrCat("--network ", NetworkName(plan.mode), ": ", TunError(sources)));
 }
 
+absl::Status CheckBridge(const NetworkSources& sources) {
+  if (!sources.is_root) {
+    return absl::FailedPreconditionError("--network bridge needs root; --network pasta does not");
+  }
+  if (!sources.ip.empty() && !sources.nft.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError("--network bridge needs the programs ip and nft: apt install iproute2 nftables");
+}
+
 absl::Status CheckPorts(const NetworkSpec& spec, NetworkMode mode) {
   if (spec.ports.empty()) return absl::OkStatus();
   if (mode == NetworkMode::kNone) {
@@ -65,9 +76,10 @@ absl::Status CheckPorts(const NetworkSpec& spec, NetworkMode mode) {
     return absl::InvalidArgumentError("--publish: with --network host all ports are the host's already");
   }
   for (const PublishedPort& port : spec.ports) {
-    if (mode == NetworkMode::kSlirp4netns && absl::StrContains(port.address, ':')) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--publish ", FormatPublish(port), ": slirp4netns publishes on IPv4 addresses only"));
+    bool ipv4_only = mode == NetworkMode::kSlirp4netns || mode == NetworkMode::kBridge;
+    if (ipv4_only && absl::StrContains(port.address, ':')) {
+      return absl::InvalidArgumentError(absl::StrCat("--publish ", FormatPublish(port), ": ", NetworkName(mode),
+                                                     " publishes on IPv4 addresses only"));
     }
   }
   return absl::OkStatus();
@@ -82,7 +94,9 @@ std::string HostsText(const NetworkSpec& spec, const NetworkPlan& plan, const Ne
   } else {
     // With pasta the container's addresses are the host's, by which others know the host.
     const char* own = plan.mode == NetworkMode::kSlirp4netns ? kSlirpAddress : "127.0.1.1";
-    text = absl::StrCat("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n", own, "\t", hostname, "\n");
+    text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    // Who is on a bridge, its keeper adds.
+    if (plan.mode != NetworkMode::kBridge) absl::StrAppend(&text, own, "\t", hostname, "\n");
   }
   for (const HostEntry& entry : spec.hosts) absl::StrAppend(&text, entry.address, "\t", entry.name, "\n");
   return text;
@@ -97,7 +111,12 @@ std::string ResolvConfText(const NetworkSpec& spec, const NetworkSources& source
   if (servers.empty()) {
     servers = NameServers(sources.resolv_conf);
     std::erase_if(servers, IsLoopback);
-    if (servers.empty()) {
+    if (servers.empty() && plan->mode == NetworkMode::kBridge) {
+      // As systemd-resolved has those that it asks itself.
+      servers = NameServers(sources.upstream_resolv_conf);
+      std::erase_if(servers, IsLoopback);
+    }
+    if (servers.empty() && plan->mode == NetworkMode::kPasta) {
       plan->forwards_dns = true;
       servers.push_back(kForwardedDns);
     }
@@ -119,7 +138,7 @@ absl::StatusOr<NetworkMode> ParseNetwork(absl::string_view text) {
   for (const NamedMode& each : kModes) {
     if (text == each.name) return each.mode;
   }
-  return absl::InvalidArgumentError("is not one of none, host, pasta and slirp4netns");
+  return absl::InvalidArgumentError("is not one of none, bridge, host, pasta and slirp4netns");
 }
 
 absl::StatusOr<HostEntry> ParseHostEntry(absl::string_view text) {
@@ -140,6 +159,10 @@ NetworkSources ReadNetworkSources() {
   sources.tun_error = sys::OpenAt(AT_FDCWD, "/dev/net/tun", O_RDWR).error().value();
   sources.pasta = FindProgram("pasta");
   sources.slirp4netns = FindProgram("slirp4netns");
+  sources.ip = FindProgram("ip");
+  sources.nft = FindProgram("nft");
+  sources.is_root = geteuid() == 0;
+  sources.upstream_resolv_conf = ReadFileOrEmpty("/run/systemd/resolve/resolv.conf");
   sources.resolv_conf = ReadFileOrEmpty("/etc/resolv.conf");
   sources.hosts = ReadFileOrEmpty("/etc/hosts");
   return sources;
@@ -161,6 +184,11 @@ absl::StatusOr<NetworkPlan> ChooseNetwork(const NetworkSpec& spec, const Network
   NetworkPlan plan;
   plan.mode = *mode;
   if (absl::Status s = CheckPorts(spec, plan.mode); !s.ok()) return s;
+  if (plan.mode == NetworkMode::kBridge) {
+    if (absl::Status s = CheckBridge(sources); !s.ok()) return s;
+    plan.program = sources.ip;
+    plan.nft = sources.nft;
+  }
   if (plan.mode == NetworkMode::kPasta || plan.mode == NetworkMode::kSlirp4netns) {
     plan.program = plan.mode == NetworkMode::kPasta ? sources.pasta : sources.slirp4netns;
     if (absl::Status s = CheckProgram(plan, sources); !s.ok()) return s;

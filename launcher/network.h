@@ -15,6 +15,7 @@ namespace acetate::launcher {
 
 enum class NetworkMode {
   kNone,         // a loopback only
+  kBridge,       // as root: a bridge that containers share
   kHost,         // the host's own namespace
   kPasta,        // a namespace of its own, connected by a program of the user's
   kSlirp4netns,  // the same, by another one
@@ -45,15 +46,20 @@ struct NetworkSources {
   int tun_error = 0;  // errno of opening /dev/net/tun
   std::string pasta;  // paths; empty when not found
   std::string slirp4netns;
+  std::string ip;
+  std::string nft;
+  bool is_root = false;     // of the initial user namespace, or what counts as such: may change the network
   std::string resolv_conf;  // texts of the host's files
   std::string hosts;
+  std::string upstream_resolv_conf;  // of systemd-resolved
 };
 
 NetworkSources ReadNetworkSources();
 
 struct NetworkPlan {
   NetworkMode mode = NetworkMode::kNone;
-  std::string program;        // that connects the namespace; empty: there is none
+  std::string program;        // pasta, slirp4netns, or ip for the bridge; empty: none is needed
+  std::string nft;            // for the bridge
   bool forwards_dns = false;  // to kForwardedDns, since the host's name servers are its loopback's
   std::string hosts;          // texts of the files in /etc; empty: the image's own are shown
   std::string resolv_conf;

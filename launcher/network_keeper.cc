@@ -1,12 +1,15 @@
 #include "launcher/network_keeper.h"
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "common/errno_or.h"
 #include "common/syscalls.h"
+#include "launcher/protocol.h"
 
 namespace acetate::launcher {
 namespace {
@@ -22,6 +25,11 @@ std::string DescribeEnd(const siginfo_t& info) {
 }  // namespace
 
 absl::Status NetworkKeeper::Start(const UniqueFd& netns) {
+  if (plan_.network.mode == NetworkMode::kBridge) {
+    int fd = netns.get();
+    Errno error = SendRecord(bridge_.get(), "", 1, &fd, 1);
+    return error.ok() ? absl::OkStatus() : ErrnoToStatus(error, "ask the bridge's keeper");
+  }
   absl::StatusOr<NetworkProcess> process =
       StartNetwork(plan_.network, plan_.spec.network.ports, plan_.runtime_dir, netns, mask_);
   if (!process.ok()) return process.status();
@@ -30,12 +38,13 @@ absl::Status NetworkKeeper::Start(const UniqueFd& netns) {
 }
 
 void NetworkKeeper::AddTo(std::vector<pollfd>* fds) const {
-  fds->push_back({process_.ready.get(), POLLIN, 0});
+  fds->push_back({bridge_.valid() ? bridge_.get() : process_.ready.get(), POLLIN, 0});
   fds->push_back({process_.output.get(), POLLIN, 0});
   fds->push_back({process_.pidfd.get(), POLLIN, 0});
 }
 
 NetworkKeeper::Event NetworkKeeper::Handle(const pollfd* fds) {
+  if (bridge_.valid()) return fds[0].revents != 0 ? HearFromBridge() : Event::kNothing;
   if (fds[1].revents != 0) ReadOutput();
   if (fds[2].revents != 0) {
     siginfo_t info = {};
@@ -59,6 +68,32 @@ NetworkKeeper::Event NetworkKeeper::Handle(const pollfd* fds) {
   return Event::kEnded;
 }
 
+NetworkKeeper::Event NetworkKeeper::HearFromBridge() {
+  char buffer[1024];
+  ssize_t n = recv(bridge_.get(), buffer, sizeof(buffer), MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Event::kNothing;
+  if (n > 0 && buffer[0] == '+') {
+    address_.assign(buffer + 1, static_cast<size_t>(n) - 1);
+    return Event::kReady;
+  }
+  complaint_ = n > 0 ? std::string(buffer + 1, static_cast<size_t>(n) - 1)
+                     : "the process that keeps the container on the bridge was killed";
+  LeaveBridge();
+  return Event::kEnded;
+}
+
+// The keeper has taken all back when it closes its end.
+void NetworkKeeper::LeaveBridge() {
+  if (!bridge_.valid()) return;
+  shutdown(bridge_.get(), SHUT_WR);
+  constexpr int kLongEnough = 10000;
+  pollfd keeper = {bridge_.get(), POLLIN, 0};
+  char buffer[64];
+  while (poll(&keeper, 1, kLongEnough) > 0 && recv(bridge_.get(), buffer, sizeof(buffer), 0) > 0) {
+  }
+  bridge_.Reset();
+}
+
 void NetworkKeeper::ReadOutput() {
   char buffer[1024];
   ssize_t n;
@@ -70,6 +105,7 @@ void NetworkKeeper::ReadOutput() {
 }
 
 void NetworkKeeper::Stop() {
+  LeaveBridge();
   if (!process_.pidfd.valid()) return;
   sys::PidFdSendSignal(process_.pidfd.get(), SIGKILL).IgnoreError();
   siginfo_t info = {};

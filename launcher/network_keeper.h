@@ -1,5 +1,5 @@
-// Watching over the program that connects a container's network, for the supervisor and within its poll loop. One
-// thread.
+// Watching over what connects a container's network, a program or the bridge's keeper (bridge_keeper.h), for the
+// supervisor and within its poll loop. One thread.
 #pragma once
 
 #include <poll.h>
@@ -24,7 +24,9 @@ class NetworkKeeper {
   };
 
   // `plan` must outlive the object; `mask` is the program's signal mask.
-  NetworkKeeper(const Plan& plan, const sigset_t& mask) : plan_(plan), mask_(mask) {}
+  // `bridge` is the socket of the bridge's keeper, if the network is that.
+  NetworkKeeper(const Plan& plan, const sigset_t& mask, UniqueFd bridge)
+      : plan_(plan), mask_(mask), bridge_(std::move(bridge)) {}
   ~NetworkKeeper() { Stop(); }
   NetworkKeeper(const NetworkKeeper&) = delete;
   NetworkKeeper& operator=(const NetworkKeeper&) = delete;
@@ -38,6 +40,9 @@ class NetworkKeeper {
   void AddTo(std::vector<pollfd>* fds) const;
   Event Handle(const pollfd* fds);
 
+  // The container's address; empty when it is not known.
+  const std::string& Address() const { return address_; }
+
   // How it ended, for people.
   const std::string& Complaint() const { return complaint_; }
 
@@ -46,10 +51,14 @@ class NetworkKeeper {
 
  private:
   void ReadOutput();
+  Event HearFromBridge();
+  void LeaveBridge();
 
   const Plan& plan_;
   const sigset_t mask_;
+  UniqueFd bridge_;
   NetworkProcess process_;
+  std::string address_;
   std::string output_;
   std::string complaint_;
 };

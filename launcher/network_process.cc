@@ -80,7 +80,7 @@ union SocketAddress {
   sockaddr_in6 v6;
 };
 
-absl::Status TryPort(const PublishedPort& port) {
+absl::Status HoldPort(const PublishedPort& port, UniqueFd* held) {
   SocketAddress address = {};
   socklen_t size = sizeof(address.v4);
   address.v4.sin_family = AF_INET;
@@ -97,7 +97,10 @@ absl::Status TryPort(const PublishedPort& port) {
   int on = 1;
   // What waits for the last packets of a connection is no one's port.
   if (!port.udp) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (bind(fd.get(), &address.any, size) == 0 && (port.udp || listen(fd.get(), 1) == 0)) return absl::OkStatus();
+  if (bind(fd.get(), &address.any, size) == 0 && (port.udp || listen(fd.get(), 1) == 0)) {
+    *held = std::move(fd);
+    return absl::OkStatus();
+  }
   Errno error = Errno::Last();
   std::string what = absl::StrCat("--publish ", FormatPublish(port));
   if (error == EADDRINUSE) {
@@ -158,11 +161,16 @@ std::vector<std::string> NetworkCommand(const NetworkPlan& plan, const std::vect
           "tap0"};
 }
 
-absl::Status CheckPortsAreFree(const std::vector<PublishedPort>& ports) {
+absl::Status HoldPorts(const std::vector<PublishedPort>& ports, std::vector<UniqueFd>* held) {
   for (const PublishedPort& port : ports) {
-    if (absl::Status s = TryPort(port); !s.ok()) return s;
+    if (absl::Status s = HoldPort(port, &held->emplace_back()); !s.ok()) return s;
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckPortsAreFree(const std::vector<PublishedPort>& ports) {
+  std::vector<UniqueFd> held;
+  return HoldPorts(ports, &held);
 }
 
 absl::StatusOr<NetworkProcess> StartNetwork(const NetworkPlan& plan, const std::vector<PublishedPort>& ports,

@@ -25,7 +25,8 @@ struct NetworkProcess {
 std::vector<std::string> NetworkCommand(const NetworkPlan& plan, const std::vector<PublishedPort>& ports,
                                         const std::string& runtime_dir);
 
-// Tries whether the ports can be had: an error says which one cannot, and why.
+// Takes the ports, or tries whether they can be had: an error says which one cannot, and why.
+absl::Status HoldPorts(const std::vector<PublishedPort>& ports, std::vector<UniqueFd>* held);
 absl::Status CheckPortsAreFree(const std::vector<PublishedPort>& ports);
 
 // `netns` is the container's network namespace; `mask` the program's signal mask.

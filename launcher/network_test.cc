@@ -34,7 +34,7 @@ NetworkSpec Asking(NetworkMode mode) {
 }
 
 TEST(ParseNetworkTest, KnowsItsModes) {
-  for (const char* name : {"none", "host", "pasta", "slirp4netns"}) {
+  for (const char* name : {"none", "bridge", "host", "pasta", "slirp4netns"}) {
     absl::StatusOr<NetworkMode> mode = ParseNetwork(name);
     ASSERT_TRUE(mode.ok()) << name;
     EXPECT_STREQ(NetworkName(*mode), name);
@@ -71,6 +71,20 @@ TEST(ChooseNetworkTest, PortsTakePastaElseSlirp4netns) {
   EXPECT_THAT(ChooseNetwork(Publishing(), machine, "box").status().message(), HasSubstr("apt install"));
 }
 
+TEST(ChooseNetworkTest, RootsPortsAreTheBridges) {
+  NetworkSources machine = Machine();
+  machine.is_root = true;
+  EXPECT_EQ(ChooseNetwork(Publishing(), machine, "box")->mode, NetworkMode::kPasta);
+  EXPECT_THAT(ChooseNetwork(Asking(NetworkMode::kBridge), machine, "box").status().message(),
+              HasSubstr("apt install iproute2 nftables"));
+  machine.ip = "/bin/ip";
+  machine.nft = "/sbin/nft";
+  EXPECT_EQ(ChooseNetwork(Publishing(), machine, "box")->mode, NetworkMode::kBridge);
+  EXPECT_EQ(ChooseNetwork({}, machine, "box")->mode, NetworkMode::kNone);
+  machine.is_root = false;
+  EXPECT_THAT(ChooseNetwork(Asking(NetworkMode::kBridge), machine, "box").status().message(), HasSubstr("needs root"));
+}
+
 TEST(ChooseNetworkTest, SaysWhatIsMissing) {
   NetworkSources machine = Machine();
   machine.pasta.clear();
@@ -104,6 +118,17 @@ TEST(EtcFilesTest, NameServersOfTheHostsLoopbackAreLeftOut) {
   EXPECT_TRUE(plan.forwards_dns);
   EXPECT_EQ(ChooseNetwork(Asking(NetworkMode::kSlirp4netns), machine, "box")->resolv_conf, "nameserver 10.0.2.3\n");
   EXPECT_EQ(ChooseNetwork(Asking(NetworkMode::kHost), machine, "box")->resolv_conf, machine.resolv_conf);
+}
+
+TEST(EtcFilesTest, TheBridgeHasTheNameServersBehindTheHostsOwn) {
+  NetworkSources machine = Machine();
+  machine.is_root = true;
+  machine.ip = machine.nft = "/bin/x";
+  machine.resolv_conf = "nameserver 127.0.0.53\n";
+  machine.upstream_resolv_conf = "nameserver 192.0.2.1\n";
+  NetworkPlan plan = *ChooseNetwork(Asking(NetworkMode::kBridge), machine, "box");
+  EXPECT_EQ(plan.resolv_conf, "nameserver 192.0.2.1\n");
+  EXPECT_THAT(plan.hosts, Not(HasSubstr("box")));
 }
 
 TEST(EtcFilesTest, WhatWasAskedForComesFirst) {

@@ -154,7 +154,9 @@ void AddExecute(Plan* plan) {
 }
 
 std::string DescribeNetwork(const Plan& plan) {
-  std::string text = absl::StrCat("wait until ", plan.network.program, " has connected the network");
+  std::string text =
+      absl::StrCat("wait until ", plan.network.mode == NetworkMode::kBridge ? "the bridge" : plan.network.program,
+                   " has connected the network");
   for (const PublishedPort& port : plan.spec.network.ports) absl::StrAppend(&text, ", ", ShowPort(port));
   return text;
 }

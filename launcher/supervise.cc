@@ -70,7 +70,7 @@ class Supervisor {
         p_(std::move(processes)),
         session_(*session),
         on_start_(on_start),
-        network_(plan, p_.mask),
+        network_(plan, p_.mask, std::move(p_.bridge)),
         daemon_alive_(p_.daemon.pidfd.valid()) {}
 
   Outcome Run() {
@@ -239,6 +239,7 @@ class Supervisor {
       case NetworkKeeper::Event::kNothing:
         return;
       case NetworkKeeper::Event::kReady:
+        state_.address = network_.Address();
         SendRecord(p_.init_report.get(), "", 1, nullptr, 0).IgnoreError();  // to one that waits, or is gone
         return;
       case NetworkKeeper::Event::kEnded:

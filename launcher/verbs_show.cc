@@ -62,7 +62,8 @@ Json NetworkJson(const Container& container) {
                          {"container_port", port.container_port},
                          {"protocol", port.udp ? "udp" : "tcp"}});
   }
-  return Json{{"mode", container.state.network}, {"ports", ports}};
+  return Json{
+      {"mode", container.state.network}, {"address", container.live ? container.state.address : ""}, {"ports", ports}};
 }
 
 Json Details(const Container& container) {

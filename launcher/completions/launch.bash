@@ -106,7 +106,7 @@ _launch() {
       --image) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
       --cidfile | --pidfile | --volume | -v) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
       --signal | --stop-signal | -s) _launch_offer "HUP INT QUIT TERM KILL USR1 USR2 STOP CONT WINCH" ;;
-      --network) _launch_offer "none host pasta slirp4netns" ;;
+      --network) _launch_offer "none bridge host pasta slirp4netns" ;;
       *) COMPREPLY=() ;;
     esac
   elif [[ $words -eq 0 && $cur == -* ]]; then

@@ -37,7 +37,7 @@ complete -c launch -n '__launch_verb run' -l env -s e -r -d 'Set a variable; a b
 complete -c launch -n '__launch_verb run' -l workdir -s w -r -d 'Directory the command starts in; made when missing. Default /'
 complete -c launch -n '__launch_verb run' -l user -s u -r -d 'Run as this user, by name or number. Default 0:0'
 complete -c launch -n '__launch_verb run' -l hostname -s h -r -d 'Host name. Default: the container\'s short id'
-complete -c launch -n '__launch_verb run' -l network -r -a 'none host pasta slirp4netns' -d 'none, host, pasta or slirp4netns. Default: none; with -p what there is'
+complete -c launch -n '__launch_verb run' -l network -r -a 'none bridge host pasta slirp4netns' -d 'none, bridge, host, pasta or slirp4netns. Default: none; with -p what there is'
 complete -c launch -n '__launch_verb run' -l publish -s p -r -d 'Connect a port of the host, or a range, to the container\'s. Adds up'
 complete -c launch -n '__launch_verb run' -l add-host -r -d 'Add a line to /etc/hosts. Adds up'
 complete -c launch -n '__launch_verb run' -l dns -r -d 'A name server for /etc/resolv.conf. Adds up'

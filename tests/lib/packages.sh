@@ -40,6 +40,8 @@ test        clang-tidy              checks the source
 test        fuse-overlayfs          a peer to compare with
 test        git                     a real program for the container
 test        hyperfine               compares times
+test        iproute2                the bridge of containers of root
+test        nftables                the same
 test        passt                   networks of containers without privilege
 test        podman                  a container engine on top of fusefs
 test        python3                 reads the test reports and the mutations
