@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -219,6 +220,16 @@ TEST_F(BridgeTest, NothingIsLeftOfAKilledLauncher) {
   kill(running.pid, SIGKILL);
   EXPECT_EQ(host_->Wait(std::move(running)).status, 128 + SIGKILL);
   EXPECT_TRUE(Eventually([&] { return NothingIsLeft(); }));
+}
+
+TEST_F(BridgeTest, NothingIsLeftOfAKilledHelper) {
+  std::string id = StartContainer({}, "sleep 1000");
+  std::string status = ReadFileOrEmpty(absl::StrCat("/proc/", int{Inspect(id)["pid"]}, "/status"));
+  size_t at = status.find("PPid:\t");
+  ASSERT_NE(at, std::string::npos);
+  kill(atoi(status.c_str() + at + 6), SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return NothingIsLeft(); }));
+  EXPECT_THAT(host_->Launch({"ps", "-a"}).out, HasSubstr("Exited (137)"));
 }
 
 TEST_F(BridgeTest, WhatAKilledKeeperLeftTheNextContainerTakesAway) {
