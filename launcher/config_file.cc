@@ -71,6 +71,14 @@ Json SpecToJson(const Spec& spec) {
   json["cap_drop"] = spec.cap_drop;
   json["seccomp"] = absl::CHexEscape(spec.seccomp);
   json["seccomp_profile"] = absl::CHexEscape(spec.seccomp_profile);
+  json["network"] = spec.network.mode.has_value() ? NetworkName(*spec.network.mode) : "";
+  json["publish"] = Json::array();
+  for (const PublishedPort& port : spec.network.ports) json["publish"].push_back(FormatPublish(port));
+  json["add_hosts"] = Json::array();
+  for (const HostEntry& entry : spec.network.hosts) {
+    json["add_hosts"].push_back(absl::StrCat(entry.name, ":", entry.address));
+  }
+  json["dns"] = spec.network.dns;
   json["read_only"] = spec.read_only;
   json["memory_bytes"] = spec.memory_bytes;
   json["pids_limit"] = spec.pids_limit;
@@ -83,6 +91,23 @@ Json SpecToJson(const Spec& spec) {
   json["stop_timeout"] = spec.stop_timeout;
   json["log_max_bytes"] = spec.log_max_bytes;
   return json;
+}
+
+// Configs of containers from before there was a choice have none of it.
+NetworkSpec NetworkFromJson(const Json& json) {
+  NetworkSpec network;
+  absl::StatusOr<NetworkMode> mode = ParseNetwork(json.value("network", ""));
+  if (mode.ok()) network.mode = *mode;
+  for (const std::string& text : json.value("publish", std::vector<std::string>())) {
+    absl::StatusOr<std::vector<PublishedPort>> ports = ParsePublish(text);
+    if (ports.ok()) network.ports.insert(network.ports.end(), ports->begin(), ports->end());
+  }
+  for (const std::string& text : json.value("add_hosts", std::vector<std::string>())) {
+    absl::StatusOr<HostEntry> entry = ParseHostEntry(text);
+    if (entry.ok()) network.hosts.push_back(*std::move(entry));
+  }
+  network.dns = json.value("dns", std::vector<std::string>());
+  return network;
 }
 
 Spec SpecFromJson(const Json& json) {
@@ -112,6 +137,7 @@ Spec SpecFromJson(const Json& json) {
   spec.cap_drop = json.at("cap_drop");
   spec.seccomp = Unescaped(json.at("seccomp"));
   spec.seccomp_profile = Unescaped(json.at("seccomp_profile"));
+  spec.network = NetworkFromJson(json);
   spec.read_only = json.at("read_only");
   spec.memory_bytes = json.at("memory_bytes");
   spec.pids_limit = json.at("pids_limit");

@@ -30,6 +30,10 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   spec.cap_drop = 9;
   spec.seccomp = "/p\xff";
   spec.seccomp_profile = "{\n}";
+  spec.network.mode = NetworkMode::kSlirp4netns;
+  spec.network.ports = {{"127.0.0.1", 8080, 80, false}, {"::1", 53, 54, true}};
+  spec.network.hosts = {{"db", "10.0.0.1"}, {"six", "::1"}};
+  spec.network.dns = {"9.9.9.9"};
   spec.read_only = true;
   spec.memory_bytes = 1 << 30;
   spec.pids_limit = 7;
@@ -51,6 +55,7 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   EXPECT_TRUE(read->spec.volumes[0].read_only);
   EXPECT_EQ(read->spec.ulimits.at(0).soft, 10u);
   EXPECT_TRUE(read->spec.tmpfs.at(0).executable);
+  EXPECT_EQ(read->spec.network.ports, spec.network.ports);
   // All else, in one comparison.
   EXPECT_EQ(FormatConfig(*read), FormatConfig(config));
 }

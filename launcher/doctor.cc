@@ -122,7 +122,7 @@ Finding Limits(const DoctorView& view) {
 Finding Tun(const DoctorView& view) {
   if (view.tun_error == 0) return {"/dev/net/tun", Verdict::kGood, "can be opened", ""};
   return {"/dev/net/tun", Verdict::kLimited,
-          absl::StrCat("cannot be opened: ", Reason(view.tun_error), "; networks of the user's own would need it"),
+          absl::StrCat("cannot be opened: ", Reason(view.tun_error), "; pasta and slirp4netns need it"),
           "as root: modprobe tun; chmod 0666 /dev/net/tun"};
 }
 

@@ -43,6 +43,9 @@ std::string ExplainPlan(const Plan& plan) {
   json["upper"] = plan.store.upper;
   json["uid_map"] = Ranges(plan.identity.uids);
   json["gid_map"] = Ranges(plan.identity.gids);
+  Json ports = Json::array();
+  for (const PublishedPort& port : plan.spec.network.ports) ports.push_back(ShowPort(port));
+  json["network"] = Json{{"mode", NetworkName(plan.network.mode)}, {"ports", ports}};
   json["cgroups"] = plan.cgroup.Directories();
   json["fusefs"] = DaemonWords(plan);
   json["steps"] =

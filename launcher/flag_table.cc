@@ -125,6 +125,36 @@ absl::Status ApplyHostname(Draft* draft, absl::string_view value) {
   return CheckHostname(value);
 }
 
+absl::Status ApplyNetwork(Draft* draft, absl::string_view value) {
+  return Take(ParseNetwork(value), &draft->line.spec.network.mode);
+}
+
+absl::Status ApplyPublish(Draft* draft, absl::string_view value) {
+  std::vector<PublishedPort> ports;
+  if (absl::Status s = Take(ParsePublish(value), &ports); !s.ok()) return s;
+  std::vector<PublishedPort>& known = draft->line.spec.network.ports;
+  for (const PublishedPort& port : ports) {
+    for (const PublishedPort& other : known) {
+      if (Overlap(port, other)) return absl::InvalidArgumentError("has a port of the host that another -p has too");
+    }
+    known.push_back(port);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyAddHost(Draft* draft, absl::string_view value) {
+  HostEntry entry;
+  if (absl::Status s = Take(ParseHostEntry(value), &entry); !s.ok()) return s;
+  draft->line.spec.network.hosts.push_back(std::move(entry));
+  return absl::OkStatus();
+}
+
+absl::Status ApplyDns(Draft* draft, absl::string_view value) {
+  if (!IsAddress(value)) return absl::InvalidArgumentError("is an address neither of IPv4 nor of IPv6");
+  draft->line.spec.network.dns.emplace_back(value);
+  return absl::OkStatus();
+}
+
 absl::Status ApplyName(Draft* draft, absl::string_view value) {
   draft->line.spec.name = std::string(value);
   return CheckName(value);
@@ -173,6 +203,12 @@ const std::vector<Flag>& AllFlags() {
       {"user", 'u', "USER[:GROUP]", "Run as this user, by name or number. Default 0:0.", kRun | kExec,
        [](Draft* d, absl::string_view v) { return Take(ParseUser(v), &d->line.spec.user); }},
       {"hostname", 'h', "NAME", "Host name. Default: the container's short id.", kRun, ApplyHostname},
+      {"network", 0, "MODE", "none, bridge, host, pasta or slirp4netns. Default: none; with -p what there is.", kRun,
+       ApplyNetwork},
+      {"publish", 'p', "[IP:]PORT:PORT[/udp]", "Connect a port of the host, or a range, to the container's. Adds up.",
+       kRun, ApplyPublish},
+      {"add-host", 0, "NAME:ADDRESS", "Add a line to /etc/hosts. Adds up.", kRun, ApplyAddHost},
+      {"dns", 0, "ADDRESS", "A name server for /etc/resolv.conf. Adds up.", kRun, ApplyDns},
       {"detach", 'd', nullptr, "Leave it in the background; run prints the container's id.", kRun | kExec,
        Switch<&Spec::detach>},
       {"interactive", 'i', nullptr, "Pass stdin on, also from behind a terminal or in the background.",

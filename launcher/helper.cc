@@ -119,6 +119,8 @@ class HelperSteps {
     }
     processes_.init = *pid;
     processes_.init_report = std::move(ends->first);
+    processes_.mask = in_.mask;
+    processes_.bridge = std::move(in_.bridge);
     return absl::OkStatus();
   }
 

@@ -22,6 +22,7 @@ struct HelperInputs {
   const Plan* plan;
   HostState host;
   std::vector<Stale> stale;  // left by others; their trees still have to be removed
+  UniqueFd bridge;           // socket of the bridge's keeper, if the network is that
   UniqueFd control;          // the connection to the launcher, who owns the container (protocol.h)
   sigset_t mask;             // signal mask for fusefs and the command
 };

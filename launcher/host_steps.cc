@@ -68,6 +68,18 @@ class HostSteps {
     return status;
   }
 
+  // Removed with the directory.
+  absl::Status Do(const WriteEtcFiles&) {
+    for (const char* name : plan_.EtcFiles()) {
+      absl::string_view which = name;
+      std::string text = which == "hosts"         ? plan_.network.hosts
+                         : which == "resolv.conf" ? plan_.network.resolv_conf
+                                                  : plan_.hostname + "\n";
+      if (Errno e = ReplaceFile(absl::StrCat(plan_.runtime_dir, "/", name), text, 0644); !e.ok()) return Named(e);
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Do(const MakeCgroupDirectory& action) {
     if (absl::Status s = MakeDirectory(action.path, 0755); !s.ok()) return s;
     state_->undo.Add(Kind::kCgroup, When::kAlways, action.path);

@@ -101,10 +101,18 @@ void Init::FailWith(int exit_status) {
   _exit(exit_status);
 }
 
+// With the host's network the namespace is the one that this process is in already, and that it may not join.
+bool Init::IsPresent(const UniqueFd& ns, const char* path) {
+  struct stat wanted, present;
+  return fstat(ns.get(), &wanted) == 0 && stat(path, &present) == 0 && wanted.st_dev == present.st_dev &&
+         wanted.st_ino == present.st_ino;
+}
+
 // Not the pid namespace, which the forking process has joined: it takes in only those that are born into it.
 Errno Init::Do(const JoinNamespaces&) {
   for (size_t i = 0; i < in_.namespaces.size(); ++i) {
-    if (kNamespaceFiles[i].joined_by_child && setns(in_.namespaces[i].get(), 0) != 0) return Errno::Last();
+    if (!kNamespaceFiles[i].joined_by_child || IsPresent(in_.namespaces[i], kNamespaceFiles[i].path)) continue;
+    if (setns(in_.namespaces[i].get(), 0) != 0) return Errno::Last();
   }
   ACETATE_ASSIGN_OR_RETURN(root_, sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
   return chdir("/") == 0 ? kOk : Errno::Last();
@@ -165,10 +173,22 @@ Errno Init::Do(const MountFilesystem& step) {
 }
 
 Errno Init::Do(const BindDevice& step) { return mounter_->Attach(step, sources_[report_.step]); }
+Errno Init::Do(const ShowHostSys& step) { return mounter_->Attach(step, sources_[report_.step]); }
+Errno Init::Do(const ShowEtcFile& step) { return mounter_->Attach(step, sources_[report_.step]); }
 Errno Init::Do(const MakeSymlink& step) { return mounter_->Make(step); }
 Errno Init::Do(const MaskPath& step) { return mounter_->Attach(step); }
 Errno Init::Do(const MakeReadOnly& step) { return mounter_->Attach(step); }
 Errno Init::Do(const BindVolume& step) { return mounter_->Attach(step, sources_[report_.step]); }
+
+Errno Init::Do(const AwaitNetwork&) {
+  pollfd helper = {in_.report.get(), POLLIN, 0};
+  while (poll(&helper, 1, -1) < 0) {
+  }
+  char word;
+  ssize_t n = recv(in_.report.get(), &word, sizeof(word), 0);
+  if (n == 0) _exit(kExitOwnFailure);  // the helper is gone
+  return n > 0 ? kOk : Errno::Last();
+}
 
 Errno Init::Do(const MakeTerminal& step) {
   ErrnoOr<Terminal> terminal = OpenTerminal(root_.get());

@@ -64,6 +64,9 @@ class Init {
   Errno Do(const SetHostname& step);
   Errno Do(const SwitchRoot& step);
   Errno Do(const MountFilesystem& step);
+  Errno Do(const ShowHostSys& step);
+  Errno Do(const ShowEtcFile& step);
+  Errno Do(const AwaitNetwork& step);
   Errno Do(const BindDevice& step);
   Errno Do(const MakeSymlink& step);
   Errno Do(const MaskPath& step);
@@ -88,6 +91,9 @@ class Init {
 
   // Reads a file of the image into `buffer`: a regular file reached without symlinks, no longer than the buffer.
   absl::string_view ReadImageFile(const char* path, char* buffer) const;
+
+  // Whether this process is in that namespace; `path` is of kNamespaceFiles.
+  static bool IsPresent(const UniqueFd& ns, const char* path);
 
   // The process that is to be the command gets its streams, and its terminal for a controlling one.
   Errno TakeStandardFds();

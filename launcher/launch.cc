@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/errno_or.h"
 #include "common/syscalls.h"
+#include "launcher/bridge_keeper.h"
 #include "launcher/client.h"
 #include "launcher/error_line.h"
 #include "launcher/files.h"
@@ -38,8 +39,8 @@ int CleanUpAfterHelper(const Plan& plan, UndoList* undo, int wait_status) {
   return kExitOwnFailure;
 }
 
-absl::Status StartHelper(const Plan& plan, HostState* host, std::vector<Stale> stale, const sigset_t& mask,
-                         pid_t* helper, UniqueFd* control) {
+absl::Status StartHelper(const Plan& plan, HostState* host, std::vector<Stale> stale, UniqueFd bridge,
+                         const sigset_t& mask, pid_t* helper, UniqueFd* control) {
   auto ends = SocketPair();
   if (!ends.ok()) return ErrnoToStatus(ends.error(), "make a socket");
   *control = std::move(ends->first);
@@ -51,7 +52,7 @@ absl::Status StartHelper(const Plan& plan, HostState* host, std::vector<Stale> s
   }
   if (*pid == 0) {
     control->Reset();
-    _exit(RunHelper({&plan, std::move(*host), std::move(stale), std::move(helpers_end), mask}));
+    _exit(RunHelper({&plan, std::move(*host), std::move(stale), std::move(bridge), std::move(helpers_end), mask}));
   }
   *helper = *pid;
   if (plan.identity.method == Identity::Method::kSingle) return absl::OkStatus();
@@ -88,6 +89,13 @@ int FollowHelper(const Plan& plan, pid_t helper, UniqueFd control, UndoList* und
 absl::StatusOr<int> Run(const Spec& spec, const std::string& existing_id, const sigset_t& mask) {
   absl::StatusOr<Plan> plan = Resolve(spec, existing_id);
   if (!plan.ok()) return plan.status();
+  // First of all, so that it has none of the locks that are about to be taken.
+  UniqueFd bridge;
+  if (plan->network.mode == NetworkMode::kBridge) {
+    absl::StatusOr<UniqueFd> keeper = StartBridgeKeeper(*plan);
+    if (!keeper.ok()) return keeper.status();
+    bridge = *std::move(keeper);
+  }
   std::vector<Stale> stale = SweepHost(plan->store.root);
 
   IdFiles files;
@@ -96,7 +104,7 @@ absl::StatusOr<int> Run(const Spec& spec, const std::string& existing_id, const 
   pid_t helper = 0;
   UniqueFd control;
   absl::Status status = RunHostSteps(*plan, &host);
-  if (status.ok()) status = StartHelper(*plan, &host, std::move(stale), mask, &helper, &control);
+  if (status.ok()) status = StartHelper(*plan, &host, std::move(stale), std::move(bridge), mask, &helper, &control);
   if (!status.ok()) {
     if (helper != 0) {
       kill(helper, SIGKILL);

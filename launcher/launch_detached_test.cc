@@ -431,7 +431,7 @@ TEST_P(DetachedTest, VerbsThatLackSomethingSaySo) {
   ExpectError(Launch({"logs", "--tail", "some", "a"}), "--tail \"some\"");
   ExpectError(Launch({"stop", "-t", "-1", "a"}), "--time \"-1\"");
   EXPECT_THAT(Out({"stop", "--help"}), HasSubstr("usage: launch stop [flags] CONTAINER..."));
-  EXPECT_EQ(Out({"ps"}), "CONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   NAME\n");
+  EXPECT_EQ(Out({"ps"}), "CONTAINER ID   IMAGE   COMMAND   CREATED   STATUS   PORTS   NAME\n");
 }
 
 }  // namespace

@@ -47,6 +47,12 @@ ErrnoOr<UniqueFd> HostPath(const BindVolume& step) {
   return source;
 }
 
+ErrnoOr<UniqueFd> HostSys() {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd source, sys::OpenTree(AT_FDCWD, "/sys", OPEN_TREE_CLONE | AT_RECURSIVE));
+  ACETATE_RETURN_IF_ERROR(sys::MountSetAttr(source.get(), MOUNT_ATTR_RDONLY, true));
+  return source;
+}
+
 ErrnoOr<UniqueFd> CloneMount(int fd) { return sys::OpenTree(fd, "", OPEN_TREE_CLONE | AT_EMPTY_PATH); }
 
 // Makes the last part of `path` in the directory that the part before it names.
@@ -71,6 +77,10 @@ ErrnoOr<UniqueFd> OpenMountSource(const ContainerAction& action) {
   if (const auto* step = std::get_if<MountFilesystem>(&action)) return NewFilesystem(*step);
   if (const auto* step = std::get_if<BindDevice>(&action)) return HostDevice(*step);
   if (const auto* step = std::get_if<BindVolume>(&action)) return HostPath(*step);
+  if (std::holds_alternative<ShowHostSys>(action)) return HostSys();
+  if (const auto* step = std::get_if<ShowEtcFile>(&action)) {
+    return sys::OpenTree(AT_FDCWD, step->source.c_str(), OPEN_TREE_CLONE);
+  }
   return UniqueFd();
 }
 
@@ -118,6 +128,25 @@ Errno Mounter::Attach(const BindVolume& step, const UniqueFd& source) {
   TargetKind kind = S_ISDIR(st.st_mode) ? TargetKind::kDirectory : TargetKind::kFile;
   ACETATE_ASSIGN_OR_RETURN(UniqueFd target, OpenOrMake(root_, step.volume.target.c_str(), kind, 0));
   return sys::MoveMount(source.get(), target.get());
+}
+
+Errno Mounter::Attach(const ShowHostSys&, const UniqueFd& source) {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd target, OpenOrMake(root_, "/sys", TargetKind::kDirectory, RESOLVE_NO_SYMLINKS));
+  return sys::MoveMount(source.get(), target.get());
+}
+
+Errno Mounter::Attach(const ShowEtcFile& step, const UniqueFd& source) {
+  char path[64];
+  snprintf(path, sizeof(path), "/etc/%s", step.name.c_str());
+  ErrnoOr<UniqueFd> target = OpenOrMake(root_, path, TargetKind::kFile, 0);
+  if (target.error() == EEXIST) {
+    // A link to what a service of the image would make.
+    ACETATE_ASSIGN_OR_RETURN(UniqueFd etc, OpenInside(root_, "/etc", O_PATH | O_DIRECTORY, kInside));
+    if (unlinkat(etc.get(), step.name.c_str(), 0) != 0) return Errno::Last();
+    target = OpenOrMake(root_, path, TargetKind::kFile, 0);
+  }
+  if (!target.ok()) return target.error();
+  return sys::MoveMount(source.get(), target->get());
 }
 
 Errno Mounter::Attach(const MaskPath& step) {

@@ -28,6 +28,8 @@ class Mounter {
   Errno Attach(const MountFilesystem& step, const UniqueFd& source);
   Errno Attach(const BindDevice& step, const UniqueFd& source);
   Errno Attach(const BindVolume& step, const UniqueFd& source);
+  Errno Attach(const ShowHostSys& step, const UniqueFd& source);
+  Errno Attach(const ShowEtcFile& step, const UniqueFd& source);
   Errno Attach(const MaskPath& step);
   Errno Attach(const MakeReadOnly& step);
   Errno Make(const MakeSymlink& step);

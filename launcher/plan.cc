@@ -23,6 +23,10 @@ constexpr const char* kMasked[] = {"/proc/acpi",        "/proc/asound",  "/proc/
                                    "/proc/timer_stats", "/sys/firmware", "/sys/devices/virtual/powercap"};
 constexpr const char* kReadOnly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
+// What of the host's /sys a /sys of the container's own would not have.
+constexpr const char* kMaskedInHostSys[] = {"/sys/fs/bpf",       "/sys/fs/cgroup",      "/sys/fs/fuse",
+                                            "/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security"};
+
 void AddHostSteps(bool exists, Plan* plan) {
   auto add = [&](std::string what, HostAction action) { plan->host.push_back({std::move(what), std::move(action)}); };
   add(absl::StrCat("make the store ", plan->store.root), MakeStoreDirectory{});
@@ -32,6 +36,9 @@ void AddHostSteps(bool exists, Plan* plan) {
     add(absl::StrCat("make ", plan->store.container), MakeContainer{});
   }
   add(absl::StrCat("make ", plan->runtime_dir), MakeRuntimeDirectory{});
+  if (std::string names = absl::StrJoin(plan->EtcFiles(), ", "); !names.empty()) {
+    add(absl::StrCat("write ", names, " in ", plan->runtime_dir), WriteEtcFiles{});
+  }
   if (!plan->cgroup.enable_in.empty()) {
     add(absl::StrCat("write ", plan->cgroup.enable, " to ", plan->cgroup.enable_in),
         EnableControllers{plan->cgroup.enable_in, plan->cgroup.enable});
@@ -80,8 +87,9 @@ void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
   std::string control = absl::StrCat("--control=", plan->runtime_dir, "/fusefs.sock");
   add(absl::StrCat("start ", inputs.fusefs, " on ", plan->image.layers.size(), " layers and ", plan->store.upper),
       StartDaemon{{inputs.fusefs, "-f", "-o", options, control}});
-  add("start PID 1 in new mount, pid, net, uts and ipc namespaces",
-      StartInit{CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC});
+  bool own_network = plan->network.mode != NetworkMode::kHost;
+  add(absl::StrCat("start PID 1 in new mount, pid, ", own_network ? "net, " : "", "uts and ipc namespaces"),
+      StartInit{CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | (own_network ? CLONE_NEWNET : 0u)});
 }
 
 using ContainerSteps = std::vector<Step<ContainerAction>>;
@@ -151,20 +159,39 @@ void AddExecute(const std::vector<SeccompProgram>& seccomp, Plan* plan) {
   plan->container.push_back({absl::StrCat("execute ", absl::StrJoin(plan->spec.command, " ")), Execute{}});
 }
 
-void AddContainerSteps(const std::string& hostname, const PlanInputs& inputs, Plan* plan) {
+std::string DescribeNetwork(const Plan& plan) {
+  std::string text =
+      absl::StrCat("wait until ", plan.network.mode == NetworkMode::kBridge ? "the bridge" : plan.network.program,
+                   " has connected the network");
+  for (const PublishedPort& port : plan.spec.network.ports) absl::StrAppend(&text, ", ", ShowPort(port));
+  return text;
+}
+
+void AddContainerSteps(const PlanInputs& inputs, Plan* plan) {
   ContainerSteps* steps = &plan->container;
   auto add = [&](std::string what, ContainerAction action) { steps->push_back({std::move(what), std::move(action)}); };
   if (!plan->cgroup.v1.empty()) add("join the cgroups", JoinCgroups{});
   add("make a cgroup namespace", NewCgroupNamespace{});
   add("hand out the namespaces", HandOutNamespaces{});
-  add("bring up the loopback interface", BringUpLoopback{});
-  add(absl::StrCat("set the host name to ", hostname), SetHostname{hostname});
+  bool own_network = plan->network.mode != NetworkMode::kHost;
+  if (own_network) add("bring up the loopback interface", BringUpLoopback{});
+  add(absl::StrCat("set the host name to ", plan->hostname), SetHostname{plan->hostname});
   add("make the union the root and let go of the host's tree", SwitchRoot{plan->runtime_dir});
   AddMount(steps, {"proc", "/proc", kNoSuidDevExec, {}});
-  AddMount(steps, {"sysfs", "/sys", kNoSuidDevExec | MOUNT_ATTR_RDONLY, {}});
+  if (own_network) {
+    AddMount(steps, {"sysfs", "/sys", kNoSuidDevExec | MOUNT_ATTR_RDONLY, {}});
+  } else {
+    add("show the host's /sys, read-only", ShowHostSys{});
+  }
   AddDevices(plan->identity, steps);
   for (const char* path : kReadOnly) add(absl::StrCat("make ", path, " read-only"), MakeReadOnly{path});
   for (const char* path : kMasked) add(absl::StrCat("mask ", path), MaskPath{path});
+  if (!own_network) {
+    for (const char* path : kMaskedInHostSys) add(absl::StrCat("mask ", path), MaskPath{path});
+  }
+  for (const char* name : plan->EtcFiles()) {
+    add(absl::StrCat("show /etc/", name), ShowEtcFile{absl::StrCat(plan->runtime_dir, "/", name), name});
+  }
   for (const Volume& volume : plan->spec.volumes) {
     add(absl::StrCat("show the host's ", volume.source, " as ", volume.target, volume.read_only ? ", read-only" : ""),
         BindVolume{volume});
@@ -177,6 +204,7 @@ void AddContainerSteps(const std::string& hostname, const PlanInputs& inputs, Pl
     AddMount(steps, {"tmpfs", tmpfs.target, attributes, options});
   }
   if (plan->spec.terminal) add("make a terminal, also as /dev/console", MakeTerminal{inputs.window_size, true});
+  if (!plan->network.program.empty()) add(DescribeNetwork(*plan), AwaitNetwork{});
   AddCommandSteps(plan->spec.read_only, plan);
   if (plan->spec.init) add("stay as PID 1 beside the command", StayAsInit{});
   AddExecute(inputs.seccomp, plan);
@@ -208,6 +236,14 @@ void SetEnvironment(Plan* plan) {
 
 }  // namespace
 
+std::vector<const char*> Plan::EtcFiles() const {
+  std::vector<const char*> names;
+  if (!network.hosts.empty()) names.push_back("hosts");
+  if (!network.resolv_conf.empty()) names.push_back("resolv.conf");
+  if (network.mode != NetworkMode::kNone) names.push_back("hostname");
+  return names;
+}
+
 std::string EscapeLayer(absl::string_view path) {
   std::string escaped;
   for (char c : path) {
@@ -226,10 +262,12 @@ Plan MakePlan(const Spec& spec, const PlanInputs& inputs) {
   plan.store = PathsInStore(inputs.store_root, inputs.id, spec.name);
   plan.runtime_dir = absl::StrCat(inputs.runtime_root, "/", ShortId(inputs.id));
   plan.cgroup = inputs.cgroup;
+  plan.network = inputs.network;
+  plan.hostname = spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname;
   SetEnvironment(&plan);
   AddHostSteps(inputs.exists, &plan);
   AddHelperSteps(inputs, &plan);
-  AddContainerSteps(spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname, inputs, &plan);
+  AddContainerSteps(inputs, &plan);
   return plan;
 }
 

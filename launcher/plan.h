@@ -18,6 +18,7 @@
 #include "launcher/cgroup.h"
 #include "launcher/identity.h"
 #include "launcher/image.h"
+#include "launcher/network.h"
 #include "launcher/protocol.h"
 #include "launcher/seccomp_filter.h"
 #include "launcher/spec.h"
@@ -32,6 +33,8 @@ struct WriteRecord {};
 struct ClaimName {};
 struct MakeContainer {};
 struct MakeRuntimeDirectory {};
+// Those of /etc that the network makes, in the runtime directory.
+struct WriteEtcFiles {};
 struct MakeCgroupDirectory {
   std::string path;
 };
@@ -43,7 +46,7 @@ struct WriteLimit {
   CgroupLimit limit;
 };
 using HostAction = std::variant<MakeStoreDirectory, WriteRecord, ClaimName, MakeContainer, MakeRuntimeDirectory,
-                                MakeCgroupDirectory, EnableControllers, WriteLimit>;
+                                WriteEtcFiles, MakeCgroupDirectory, EnableControllers, WriteLimit>;
 
 // ---- what the helper does
 
@@ -86,6 +89,15 @@ struct MountFilesystem {
   uint64_t attributes = 0;  // MOUNT_ATTR_*
   std::vector<std::pair<std::string, std::string>> options;
 };
+// The host's /sys with all below it, read-only: the kernel gives one of its own only to an own network namespace.
+struct ShowHostSys {};
+// A file of the host on one in the container's /etc; a link there that leads nowhere is replaced.
+struct ShowEtcFile {
+  std::string source;
+  std::string name;
+};
+// Waits until the helper says that the network is there.
+struct AwaitNetwork {};
 // The host's device node of that name on a new file in the container's /dev.
 struct BindDevice {
   std::string name;
@@ -141,9 +153,10 @@ struct StayAsInit {};
 struct Execute {};
 using ContainerAction =
     std::variant<JoinNamespaces, HandOutNamespaces, JoinCgroups, NewCgroupNamespace, BringUpLoopback, SetHostname,
-                 SwitchRoot, MountFilesystem, BindDevice, MakeSymlink, MaskPath, MakeReadOnly, BindVolume, MakeTerminal,
-                 SetUlimit, MakeRootReadOnly, EnterWorkdir, NewKeyring, LimitBoundingSet, BecomeUser, LimitCapabilities,
-                 ForbidNewPrivileges, DieWithHelper, StayAsInit, FilterSystemCalls, Execute>;
+                 SwitchRoot, MountFilesystem, ShowHostSys, ShowEtcFile, AwaitNetwork, BindDevice, MakeSymlink, MaskPath,
+                 MakeReadOnly, BindVolume, MakeTerminal, SetUlimit, MakeRootReadOnly, EnterWorkdir, NewKeyring,
+                 LimitBoundingSet, BecomeUser, LimitCapabilities, ForbidNewPrivileges, DieWithHelper, StayAsInit,
+                 FilterSystemCalls, Execute>;
 
 template <typename Action>
 struct Step {
@@ -171,6 +184,8 @@ struct Plan {
   StorePaths store;
   std::string runtime_dir;  // this container's own, below RuntimeDir()
   CgroupPlan cgroup;
+  NetworkPlan network;
+  std::string hostname;
 
   std::vector<std::string> environment;  // what the command gets, apart from HOME
   std::string home;                      // HOME; empty when it comes from the image's /etc/passwd
@@ -179,6 +194,9 @@ struct Plan {
   std::vector<Step<HostAction>> host;
   std::vector<Step<HelperAction>> helper;
   std::vector<Step<ContainerAction>> container;
+
+  // The files of /etc that are launch's, not the image's; their texts are the network's and the host name.
+  std::vector<const char*> EtcFiles() const;
 };
 
 // What the plan is made from, besides the spec; all of it found out before.
@@ -189,6 +207,7 @@ struct PlanInputs {
   std::string store_root;
   std::string runtime_root;
   CgroupPlan cgroup;
+  NetworkPlan network;
   std::string fusefs;      // path of the daemon
   bool exists = false;     // the container does, with what it wrote before
   WindowSize window_size;  // of the terminal, if there is to be one

@@ -72,6 +72,42 @@ TEST(PlanTest, EveryNamespaceIsNew) {
   EXPECT_EQ(All<NewCgroupNamespace>(plan.container).size(), 1u);
 }
 
+TEST(PlanTest, TheHostsNetworkIsNotMadeAnew) {
+  PlanInputs inputs = Inputs();
+  inputs.network.mode = NetworkMode::kHost;
+  inputs.network.hosts = "127.0.0.1 localhost\n";
+  Plan plan = MakePlan(Wanted(), inputs);
+  EXPECT_EQ(All<StartInit>(plan.helper)[0].namespaces & CLONE_NEWNET, 0u);
+  EXPECT_EQ(All<BringUpLoopback>(plan.container).size(), 0u);
+  EXPECT_EQ(All<ShowHostSys>(plan.container).size(), 1u);
+  std::vector<std::string> masked;
+  for (const MaskPath& step : All<MaskPath>(plan.container)) masked.push_back(step.path);
+  EXPECT_THAT(masked, Contains("/sys/fs/cgroup"));
+}
+
+TEST(PlanTest, ANetworksFilesAreWrittenAndShownAndItIsWaitedFor) {
+  PlanInputs inputs = Inputs();
+  inputs.network.mode = NetworkMode::kPasta;
+  inputs.network.program = "/bin/pasta";
+  inputs.network.hosts = "127.0.0.1 localhost\n";
+  inputs.network.resolv_conf = "nameserver 9.9.9.9\n";
+  Spec spec = Wanted();
+  spec.network.ports = {{"", 8080, 80, false}};
+  spec.volumes = {{"/a", "/etc/hosts", true}};
+  Plan plan = MakePlan(spec, inputs);
+  EXPECT_EQ(All<WriteEtcFiles>(plan.host).size(), 1u);
+  std::vector<std::string> shown;
+  for (const ShowEtcFile& step : All<ShowEtcFile>(plan.container)) shown.push_back(step.source);
+  EXPECT_THAT(shown, ElementsAre("/run/acetate/aaaaaaaaaaaa/hosts", "/run/acetate/aaaaaaaaaaaa/resolv.conf",
+                                 "/run/acetate/aaaaaaaaaaaa/hostname"));
+  // A volume covers what launch shows.
+  EXPECT_LT(IndexOf<ShowEtcFile>(plan), IndexOf<BindVolume>(plan));
+  EXPECT_LT(IndexOf<HandOutNamespaces>(plan), IndexOf<AwaitNetwork>(plan));
+  EXPECT_LT(IndexOf<AwaitNetwork>(plan), IndexOf<LimitBoundingSet>(plan));
+  EXPECT_THAT(ExplainPlan(plan), HasSubstr("/bin/pasta has connected the network, *:8080->80/tcp"));
+  EXPECT_EQ(All<AwaitNetwork>(MakePlan(Wanted(), Inputs()).container).size(), 0u);
+}
+
 TEST(PlanTest, OrderInsideIsSafe) {
   Spec spec = Wanted();
   spec.workdir = "/srv";

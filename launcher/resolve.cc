@@ -10,6 +10,8 @@
 #include "launcher/capabilities.h"
 #include "launcher/client.h"
 #include "launcher/daemon.h"
+#include "launcher/network.h"
+#include "launcher/network_process.h"
 
 namespace acetate::launcher {
 namespace {
@@ -106,6 +108,11 @@ absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
   inputs.fusefs = *std::move(fusefs);
 
   if (absl::Status s = ChooseId(existing_id, &inputs); !s.ok()) return s;
+  std::string hostname = spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname;
+  absl::StatusOr<NetworkPlan> network = ChooseNetwork(spec.network, ReadNetworkSources(), hostname);
+  if (!network.ok()) return network.status();
+  inputs.network = *std::move(network);
+  if (absl::Status s = CheckPortsAreFree(spec.network.ports); !s.ok()) return s;
   absl::StatusOr<CgroupPlan> cgroup =
       PlanCgroups(ReadCgroupView(), ShortId(inputs.id), spec.memory_bytes, spec.pids_limit);
   if (!cgroup.ok()) return cgroup.status();

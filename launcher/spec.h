@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "launcher/network.h"
 
 namespace acetate::launcher {
 
@@ -56,6 +57,7 @@ struct Spec {
   std::vector<Volume> volumes;
   std::vector<Tmpfs> tmpfs;
   std::vector<Ulimit> ulimits;
+  NetworkSpec network;
   uint64_t cap_add = 0;         // a bit for each; all of them for ALL
   uint64_t cap_drop = 0;        // likewise
   std::string seccomp;          // a profile's path, or "unconfined"; empty: the default profile

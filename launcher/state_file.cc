@@ -36,6 +36,8 @@ std::string FormatState(const ContainerState& state) {
   json["pid"] = state.pid;
   json["started"] = state.started;
   json["finished"] = state.finished;
+  json["network"] = state.network;
+  json["address"] = state.address;
   json["exit_status"] = state.exit_status;
   json["message"] = state.message;
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -57,6 +59,8 @@ ContainerState ParseState(absl::string_view text) {
   state.pid = number("pid");
   state.started = string("started");
   state.finished = string("finished");
+  state.network = string("network");
+  state.address = string("address");
   state.exit_status = number("exit_status");
   state.message = string("message");
   return state;

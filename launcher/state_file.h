@@ -21,7 +21,9 @@ struct ContainerState {
   std::string started;   // see timestamp.h
   std::string finished;  // empty while it runs
   int exit_status = 0;   // when it has ended: as launch exits
-  std::string message;   // what launch had to say about the end; mostly empty
+  std::string message;   // what launch had to say about the end, or its network's; mostly empty
+  std::string network;   // see NetworkName(); empty until it runs
+  std::string address;   // in its network; empty when not known
 };
 
 // "created", "running", "paused", "exited".

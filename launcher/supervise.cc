@@ -19,9 +19,11 @@
 #include "common/errno_or.h"
 #include "common/syscalls.h"
 #include "launcher/cgroup.h"
+#include "launcher/error_line.h"
 #include "launcher/files.h"
 #include "launcher/freezer.h"
 #include "launcher/init.h"
+#include "launcher/network_keeper.h"
 #include "launcher/program.h"
 #include "launcher/state_file.h"
 #include "launcher/timestamp.h"
@@ -68,6 +70,7 @@ class Supervisor {
         p_(std::move(processes)),
         session_(*session),
         on_start_(on_start),
+        network_(plan, p_.mask, std::move(p_.bridge)),
         daemon_alive_(p_.daemon.pidfd.valid()) {}
 
   Outcome Run() {
@@ -79,12 +82,14 @@ class Supervisor {
                                  {p_.daemon.output.get(), POLLIN, 0},
                                  {init_alive_ ? p_.init_pidfd.get() : -1, POLLIN, 0},
                                  {daemon_alive_ ? p_.daemon.pidfd.get() : -1, POLLIN, 0}};
+      network_.AddTo(&fds);
       session_.AddTo(&fds);
       if (poll(fds.data(), fds.size(), -1) < 0) continue;  // EINTR
       if (fds[kOutput].revents != 0) ReadOutput();
       if (fds[kReport].revents != 0) ReadReport();
+      TakeNetworkEvent(network_.Handle(&fds[kCount]));
       std::vector<Session::Request> requests;
-      session_.Handle(&fds[kCount], &requests);
+      session_.Handle(&fds[kCount + NetworkKeeper::kFds], &requests);
       for (const Session::Request& request : requests) Do(request);
       // PID 1 before the daemon, whose end follows from that of PID 1.
       if (fds[kInit].revents != 0) ReapInit();
@@ -150,6 +155,7 @@ class Supervisor {
     started_ = true;
     state_.status = ContainerState::Status::kRunning;
     state_.pid = p_.init;
+    state_.network = NetworkName(plan_.network.mode);
     state_.started = FormatSeconds(time(nullptr));
     KeepState();
     on_start_(p_.init);
@@ -206,6 +212,7 @@ class Supervisor {
     switch (report.kind) {
       case InitReport::Kind::kNamespaces:
         namespaces_ = std::move(fds);
+        ConnectNetwork();
         break;
       case InitReport::Kind::kTerminal:
         if (fds.size() == 2) session_.SetTerminal(std::move(fds[0]), std::move(fds[1]));
@@ -218,6 +225,37 @@ class Supervisor {
         report_ = report;
         break;
     }
+  }
+
+  void ConnectNetwork() {
+    if (!network_.IsNeeded() || namespaces_.size() != std::size(kNamespaceFiles)) return;
+    constexpr size_t kNet = 3;  // of kNamespaceFiles
+    absl::Status status = network_.Start(namespaces_[kNet]);
+    if (!status.ok()) FailNetwork(std::string(status.message()));
+  }
+
+  void TakeNetworkEvent(NetworkKeeper::Event event) {
+    switch (event) {
+      case NetworkKeeper::Event::kNothing:
+        return;
+      case NetworkKeeper::Event::kReady:
+        state_.address = network_.Address();
+        SendRecord(p_.init_report.get(), "", 1, nullptr, 0).IgnoreError();  // to one that waits, or is gone
+        return;
+      case NetworkKeeper::Event::kEnded:
+        ReadReport();
+        if (!init_alive_) return;
+        if (!started_) return FailNetwork(network_.Complaint());
+        // The command may do without, and its connections may be closed already.
+        state_.message = absl::StrCat(network_.Complaint(), "; the container goes on without");
+        PrintErrorLine(state_.message);
+        KeepState();
+    }
+  }
+
+  void FailNetwork(std::string message) {
+    network_failure_ = std::move(message);
+    KillContainer();
   }
 
   // What fusefs says goes to stderr. Until the command runs it is kept instead: if fusefs ends, it is the reason.
@@ -243,6 +281,7 @@ class Supervisor {
     if (waitid(P_PIDFD, static_cast<id_t>(p_.init_pidfd.get()), &info, WEXITED) != 0) return;
     init_alive_ = false;
     init_end_ = info;
+    network_.Stop();
     ReadReport();
     // They keep the mounts, and so fusefs, alive.
     namespaces_.clear();
@@ -268,13 +307,18 @@ class Supervisor {
     state_.pid = 0;
     state_.finished = FormatSeconds(time(nullptr));
     state_.exit_status = outcome.exit_status;
-    state_.message = outcome.message;
+    if (!outcome.message.empty()) state_.message = outcome.message;
     KeepState();
     return outcome;
   }
 
   Outcome JudgeEnd() {
     Outcome outcome;
+    if (!network_failure_.empty()) {
+      outcome.exit_status = kExitOwnFailure;
+      outcome.message = network_failure_;
+      return outcome;
+    }
     bool lost_connection =
         failed_ && (report_.error == ENOTCONN || report_.error == ECONNABORTED || report_.error == ENODEV);
     if (daemon_failed_ && (!failed_ || lost_connection)) {
@@ -318,6 +362,8 @@ class Supervisor {
   Processes p_;
   Session& session_;
   const std::function<void(pid_t)>& on_start_;
+  NetworkKeeper network_;
+  std::string network_failure_;  // what kept the command from being started
   ContainerState state_;
   std::vector<UniqueFd> namespaces_;  // in the order of kNamespaceFiles
   bool init_alive_ = true;

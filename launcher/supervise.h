@@ -2,6 +2,8 @@
 // container (exec) is watched over in the same way, as one without a fusefs.
 #pragma once
 
+#include <signal.h>
+
 #include <functional>
 #include <string>
 
@@ -19,6 +21,8 @@ struct Processes {
   UniqueFd init_pidfd;
   UniqueFd init_report;  // helper's end of PID 1's socket
   Daemon daemon;         // without a pidfd: there is none
+  UniqueFd bridge;       // socket of the bridge's keeper, where there is one
+  sigset_t mask = {};    // for what is still to be started
 };
 
 struct Outcome {

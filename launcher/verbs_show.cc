@@ -30,6 +30,13 @@ using Status = ContainerState::Status;
 // "created" as long as its command has not come to run.
 const char* StatusOf(const Container& container) { return StatusName(container.state.status); }
 
+std::vector<std::string> ShownPorts(const Container& container) {
+  std::vector<std::string> shown;
+  if (!container.live) return shown;
+  for (const PublishedPort& port : container.config.spec.network.ports) shown.push_back(ShowPort(port));
+  return shown;
+}
+
 Json Summary(const Container& container) {
   Json json;
   json["id"] = container.id;
@@ -41,15 +48,29 @@ Json Summary(const Container& container) {
   json["pid"] = container.live ? container.state.pid : 0;
   json["started"] = container.state.started;
   json["finished"] = container.state.finished;
+  json["ports"] = ShownPorts(container);
   bool ended = container.state.status == Status::kExited;
   json["exit_status"] = ended ? Json(container.state.exit_status) : Json(nullptr);
   return json;
+}
+
+Json NetworkJson(const Container& container) {
+  Json ports = Json::array();
+  for (const PublishedPort& port : container.config.spec.network.ports) {
+    ports.push_back(Json{{"host_address", port.address.empty() ? "*" : port.address},
+                         {"host_port", port.host_port},
+                         {"container_port", port.container_port},
+                         {"protocol", port.udp ? "udp" : "tcp"}});
+  }
+  return Json{
+      {"mode", container.state.network}, {"address", container.live ? container.state.address : ""}, {"ports", ports}};
 }
 
 Json Details(const Container& container) {
   const Spec& spec = container.config.spec;
   Json json = Summary(container);
   json["message"] = container.state.message;
+  json["network"] = NetworkJson(container);
   json["layers_top_first"] = container.config.layers;
   // As in the file, with the volumes, the limits and the like; but what stands there in escapes is shown as it is.
   json["spec"] = Json::parse(FormatConfig(container.config))["spec"];
@@ -75,6 +96,7 @@ std::vector<std::string> Row(const Container& container, bool no_truncation, tim
           no_truncation ? command : Shortened(command, 24),
           absl::StrCat(Ago(ParseTimestamp(container.config.created), now), " ago"),
           DescribeState(container.state, now),
+          absl::StrJoin(ShownPorts(container), ", "),
           container.name()};
 }
 
@@ -148,7 +170,8 @@ int List(const CommandLine& line, const std::string& store_root) {
     return PrintJson(array);
   }
   time_t now = time(nullptr);
-  std::vector<std::vector<std::string>> rows = {{"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAME"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAME"}};
   for (const Container& container : containers) rows.push_back(Row(container, line.options.no_truncation, now));
   if (!line.options.quiet) return Print(FormatTable(rows));
   std::string ids;

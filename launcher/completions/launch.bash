@@ -9,8 +9,8 @@ _launch_containers() {
 _launch_flags() {
   case "$1" in
     run)
-      flags="--image --env -e --workdir -w --user -u --hostname -h --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --read-only --ulimit --cap-add --cap-drop --security-opt --memory -m --pids-limit --explain --help --version"
-      with_value="--image --env -e --workdir -w --user -u --hostname -h --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --ulimit --cap-add --cap-drop --security-opt --memory -m --pids-limit"
+      flags="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --read-only --ulimit --cap-add --cap-drop --security-opt --memory -m --pids-limit --explain --help --version"
+      with_value="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --ulimit --cap-add --cap-drop --security-opt --memory -m --pids-limit"
       ;;
     start)
       flags="--interactive -i --detach-keys --attach -a --help"
@@ -106,6 +106,7 @@ _launch() {
       --image) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
       --cidfile | --pidfile | --volume | -v) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
       --signal | --stop-signal | -s) _launch_offer "HUP INT QUIT TERM KILL USR1 USR2 STOP CONT WINCH" ;;
+      --network) _launch_offer "none bridge host pasta slirp4netns" ;;
       *) COMPREPLY=() ;;
     esac
   elif [[ $words -eq 0 && $cur == -* ]]; then

@@ -40,11 +40,15 @@ test        clang-tidy              checks the source
 test        fuse-overlayfs          a peer to compare with
 test        git                     a real program for the container
 test        hyperfine               compares times
+test        iproute2                the bridge of containers of root
+test        nftables                the same
+test        passt                   networks of containers without privilege
 test        podman                  a container engine on top of fusefs
 test        python3                 reads the test reports and the mutations
 test        rsync                   a real program for the container
 test        runc                    the runtime of podman; crun refuses hybrid cgroups
 test        shellcheck              checks the scripts
+test        slirp4netns             the second choice for them
 test        sqlite3                 a real program for the container
 test        strace                  shows the system calls of a test
 test        stress-ng               loads a filesystem in every way

@@ -8,7 +8,7 @@ free_subordinate_range() {
   awk -F: 'BEGIN {free = 100000} $2 + $3 > free {free = $2 + $3} END {print free}' "$1" 2>/dev/null || echo 100000
 }
 
-# Creates the user with subordinate ids, and opens /dev/fuse to all, as udev does on machines that run it.
+# Creates the user with subordinate ids, and opens /dev/fuse and /dev/net/tun to all, as udev does on machines that run it.
 provide_plain_user() {
   local start
   if ! id "$PLAIN_USER" >/dev/null 2>&1; then
@@ -23,10 +23,12 @@ provide_plain_user() {
     start="$(free_subordinate_range /etc/subgid)"
     usermod --add-subgids "$start-$((start + 65535))" "$PLAIN_USER" || return 1
   fi
-  if [[ -c /dev/fuse && $(stat -c %a /dev/fuse) != 666 ]]; then
-    say "opening /dev/fuse to all users"
-    chmod 0666 /dev/fuse || return 1
-  fi
+  local device
+  for device in /dev/fuse /dev/net/tun; do
+    [[ -c $device && $(stat -c %a "$device") != 666 ]] || continue
+    say "opening $device to all users"
+    chmod 0666 "$device" || return 1
+  done
 }
 
 # Runs "$@" without privilege: as the caller, or as the plain user when the caller is root.

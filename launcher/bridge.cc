@@ -1,0 +1,97 @@
+#include "launcher/bridge.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace acetate::launcher {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr char kTable[] = "acetate_bridge";
+
+// The rule that leads one port to its container, by what of the packet it is told.
+std::string Forward(const Lease& lease, const PublishedPort& port) {
+  bool any = port.address.empty() || port.address == "0.0.0.0";
+  return absl::StrCat("  ", any ? "fib daddr type local" : absl::StrCat("ip daddr ", port.address), " ",
+                      port.udp ? "udp" : "tcp", " dport ", port.host_port, " dnat to ", lease.address, ":",
+                      port.container_port, "\n");
+}
+
+}  // namespace
+
+std::string FormatLease(const Lease& lease) {
+  Json json;
+  json["id"] = lease.id;
+  json["address"] = lease.address;
+  json["names"] = lease.names;
+  json["ports"] = Json::array();
+  for (const PublishedPort& port : lease.ports) json["ports"].push_back(FormatPublish(port));
+  json["hosts_file"] = lease.hosts_file;
+  json["hosts_head"] = lease.hosts_head;
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::optional<Lease> ParseLease(absl::string_view text) {
+  // The library's typed access reports what is missing or of another type by exceptions.
+  try {
+    Json json = Json::parse(text.begin(), text.end());
+    Lease lease;
+    lease.id = json.at("id");
+    lease.address = json.at("address");
+    lease.names = json.at("names").get<std::vector<std::string>>();
+    for (const std::string& port : json.at("ports").get<std::vector<std::string>>()) {
+      absl::StatusOr<std::vector<PublishedPort>> parsed = ParsePublish(port);
+      if (parsed.ok()) lease.ports.insert(lease.ports.end(), parsed->begin(), parsed->end());
+    }
+    lease.hosts_file = json.at("hosts_file");
+    lease.hosts_head = json.at("hosts_head");
+    return lease;
+  } catch (const nlohmann::json::exception&) {
+    return std::nullopt;
+  }
+}
+
+std::optional<std::string> FreeAddress(const std::vector<Lease>& leases) {
+  std::set<std::string> taken = {kBridgeAddress};
+  for (const Lease& lease : leases) taken.insert(lease.address);
+  for (int number = 2; number < 65535; ++number) {
+    std::string address = absl::StrCat("10.213.", number / 256, ".", number % 256);
+    if (!taken.contains(address)) return address;
+  }
+  return std::nullopt;
+}
+
+std::string HostDevice(absl::string_view id) { return absl::StrCat("acv", id.substr(0, 12)); }
+
+std::string BridgeRules(const std::vector<Lease>& leases) {
+  std::string text = absl::StrCat("table ip ", kTable, "\ndelete table ip ", kTable, "\n");
+  if (leases.empty()) return text;
+  std::string forwards;
+  for (const Lease& lease : leases) {
+    for (const PublishedPort& port : lease.ports) absl::StrAppend(&forwards, Forward(lease, port));
+  }
+  std::string subnet = absl::StrCat(kBridgeAddress, "/", kBridgePrefix);
+  // The host's loopback is led to the bridge for who connects to it there, and must not be reached from the bridge.
+  absl::StrAppend(&text, "table ip ", kTable, " {\n chain guard {\n  type filter hook prerouting priority raw;\n",
+                  "  iifname \"", kBridge, "\" ip daddr 127.0.0.0/8 drop\n }\n",
+                  " chain arriving {\n  type nat hook prerouting priority dstnat;\n", forwards, " }\n",
+                  " chain own {\n  type nat hook output priority -100;\n", forwards, " }\n",
+                  " chain leaving {\n  type nat hook postrouting priority srcnat;\n  ip saddr ", subnet,
+                  " oifname != \"", kBridge, "\" masquerade\n  ip saddr 127.0.0.0/8 oifname \"", kBridge,
+                  "\" masquerade\n  ip saddr ", subnet, " ip daddr ", subnet, " ct status dnat masquerade\n }\n}\n");
+  return text;
+}
+
+std::string BridgeHosts(const Lease& own, const std::vector<Lease>& leases) {
+  std::string text = own.hosts_head;
+  for (const Lease& lease : leases) {
+    absl::StrAppend(&text, lease.address, "\t", absl::StrJoin(lease.names, " "), "\n");
+  }
+  return text;
+}
+
+}  // namespace acetate::launcher

@@ -1,0 +1,55 @@
+#include "launcher/bridge.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace acetate::launcher {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Lease Web() {
+  return {std::string(64, 'a'), "10.213.0.2", {"web", "web.local"}, {{"", 8080, 80, false}}, "/run/a/hosts", "head\n"};
+}
+
+Lease Db() { return {std::string(64, 'b'), "10.213.0.3", {"db"}, {{"127.0.0.1", 53, 54, true}}, "/run/b/hosts", ""}; }
+
+TEST(LeaseTest, ComesBackAsItWasWritten) {
+  std::optional<Lease> read = ParseLease(FormatLease(Web()));
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(FormatLease(*read), FormatLease(Web()));
+  EXPECT_EQ(read->ports, Web().ports);
+  for (const char* bad : {"", "{", "[]", "{\"id\":7}"}) EXPECT_FALSE(ParseLease(bad).has_value()) << bad;
+}
+
+TEST(FreeAddressTest, IsTheFirstThatNobodyHas) {
+  EXPECT_EQ(FreeAddress({}), "10.213.0.2");
+  EXPECT_EQ(FreeAddress({Web(), Db()}), "10.213.0.4");
+  EXPECT_EQ(FreeAddress({Db()}), "10.213.0.2");
+  std::vector<Lease> all;
+  for (int i = 0; i < 65536; ++i) {
+    Lease lease;
+    lease.address = "10.213." + std::to_string(i / 256) + "." + std::to_string(i % 256);
+    all.push_back(lease);
+  }
+  EXPECT_EQ(FreeAddress(all), std::nullopt);
+}
+
+TEST(BridgeRulesTest, LeadPortsToTheirContainersAndGoWithTheLast) {
+  std::string rules = BridgeRules({Web(), Db()});
+  EXPECT_THAT(rules, HasSubstr("fib daddr type local tcp dport 8080 dnat to 10.213.0.2:80\n"));
+  EXPECT_THAT(rules, HasSubstr("ip daddr 127.0.0.1 udp dport 53 dnat to 10.213.0.3:54\n"));
+  EXPECT_THAT(rules, HasSubstr("iifname \"acetate0\" ip daddr 127.0.0.0/8 drop"));
+  EXPECT_EQ(BridgeRules({}), "table ip acetate_bridge\ndelete table ip acetate_bridge\n");
+}
+
+TEST(BridgeHostsTest, NamesAllThatAreOnTheBridge) {
+  EXPECT_EQ(BridgeHosts(Web(), {Web(), Db()}), "head\n10.213.0.2\tweb web.local\n10.213.0.3\tdb\n");
+  EXPECT_THAT(BridgeHosts(Web(), {Web()}), Not(HasSubstr("db")));
+}
+
+TEST(HostDeviceTest, FitsIntoTheKernelsNames) { EXPECT_EQ(HostDevice(std::string(64, 'a')).size(), 15u); }
+
+}  // namespace
+}  // namespace acetate::launcher
