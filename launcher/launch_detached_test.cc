@@ -4,13 +4,13 @@
 #include <signal.h>
 
 #include <filesystem>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/temp_dir.h"
+#include "launcher/each_user_test.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
 
@@ -42,16 +42,8 @@ pid_t HelperOf(pid_t init) {
   return absl::SimpleAtoi(fields.at(1), &parent) ? parent : 0;
 }
 
-class DetachedTest : public ::testing::TestWithParam<Who> {
+class DetachedTest : public EachUserTest {
  protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(GetParam());
-    } catch (const std::exception& reason) {
-      GTEST_SKIP() << reason.what();
-    }
-  }
-
   // run -d FLAGS... -- sh -c SCRIPT; the id.
   std::string Detach(const std::vector<std::string>& flags, const std::string& script) {
     std::vector<std::string> words = {"-d"};
@@ -92,8 +84,6 @@ class DetachedTest : public ::testing::TestWithParam<Who> {
     EXPECT_TRUE(fs::is_empty(host_->runtime()));
     EXPECT_TRUE(fs::is_empty(host_->store() + "/running"));
   }
-
-  std::unique_ptr<LaunchFixture> host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Users, DetachedTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),

@@ -4,10 +4,10 @@
 #include <signal.h>
 
 #include <filesystem>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "common/temp_dir.h"
+#include "launcher/each_user_test.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
 
@@ -19,15 +19,8 @@ using ::testing::StartsWith;
 
 namespace fs = std::filesystem;
 
-class ExecTest : public ::testing::TestWithParam<Who> {
+class ExecTest : public EachUserTest {
  protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(GetParam());
-    } catch (const std::exception& reason) {
-      GTEST_SKIP() << reason.what();
-    }
-  }
   bool HasOneId() const { return GetParam() == Who::kLone; }
 
   // A container called box that sleeps.
@@ -53,8 +46,6 @@ class ExecTest : public ::testing::TestWithParam<Who> {
     EXPECT_EQ(result.err, "") << result;
     return result.out;
   }
-
-  std::unique_ptr<LaunchFixture> host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Users, ExecTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),

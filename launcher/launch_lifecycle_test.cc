@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "launcher/each_user_test.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
 
@@ -28,16 +29,8 @@ std::vector<std::string> CgroupsOf(const std::string& short_id) {
   return found;
 }
 
-class LifecycleTest : public ::testing::TestWithParam<Who> {
+class LifecycleTest : public EachUserTest {
  protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(GetParam());
-    } catch (const std::exception& reason) {
-      GTEST_SKIP() << reason.what();
-    }
-  }
-
   // Starts a container and waits until its script has written /ready; finds its processes.
   void StartContainer(const std::vector<std::string>& flags, const std::string& script) {
     std::vector<std::string> words = {"--image", host_->image()};
@@ -75,7 +68,6 @@ class LifecycleTest : public ::testing::TestWithParam<Who> {
     return fs::is_empty(host_->runtime()) && fs::is_empty(host_->store() + "/running") && CgroupsOf(short_id_).empty();
   }
 
-  std::unique_ptr<LaunchFixture> host_;
   Running running_;
   pid_t helper_ = 0;
   pid_t fusefs_ = 0;

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/unique_fd.h"
+#include "launcher/each_user_test.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
 
@@ -273,17 +274,7 @@ TEST_P(NetworkTest, AContainerThatEndedServesAgain) {
   EXPECT_TRUE(Eventually([&] { return Get(port).find("again\n") != std::string::npos; }));
 }
 
-class HostNetworkTest : public ::testing::TestWithParam<Who> {
- protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(GetParam());
-    } catch (const std::exception& missing) {
-      GTEST_SKIP() << missing.what();
-    }
-  }
-  std::unique_ptr<LaunchFixture> host_;
-};
+class HostNetworkTest : public EachUserTest {};
 
 INSTANTIATE_TEST_SUITE_P(Each, HostNetworkTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
                          [](const auto& test) { return NameOf(test.param); });

@@ -2,9 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <memory>
-
 #include "common/temp_dir.h"
+#include "launcher/each_user_test.h"
 #include "launcher/launch_fixture.h"
 
 namespace acetate::launcher {
@@ -13,16 +12,8 @@ namespace {
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
-class SecurityTest : public ::testing::TestWithParam<Who> {
+class SecurityTest : public EachUserTest {
  protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(GetParam());
-    } catch (const std::exception& reason) {
-      GTEST_SKIP() << reason.what();
-    }
-  }
-
   // What a script prints on both streams.
   std::string Tries(const std::vector<std::string>& flags, const std::string& script) {
     std::vector<std::string> words = {"--rm"};
@@ -30,8 +21,6 @@ class SecurityTest : public ::testing::TestWithParam<Who> {
     const Result result = host_->Shell(words, "{ " + script + "; } 2>&1");
     return result.out + result.err;
   }
-
-  std::unique_ptr<LaunchFixture> host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Users, SecurityTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),

@@ -5,11 +5,11 @@
 #include <signal.h>
 
 #include <filesystem>
-#include <memory>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "launcher/each_user_test.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
 #include "launcher/terminal_user.h"
@@ -28,16 +28,8 @@ constexpr char kCtrlD[] = "\x04";
 constexpr char kCtrlZ[] = "\x1a";
 constexpr char kLeave[] = "\x10\x11";
 
-class TerminalTest : public ::testing::TestWithParam<Who> {
+class TerminalTest : public EachUserTest {
  protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(GetParam());
-    } catch (const std::exception& reason) {
-      GTEST_SKIP() << reason.what();
-    }
-  }
-
   // run FLAGS... with an interactive shell for a command.
   std::vector<std::string> Shell(const std::vector<std::string>& flags) {
     std::vector<std::string> words = {"run", "--image", host_->image(), "-e", absl::StrCat("PS1=", kPrompt)};
@@ -63,8 +55,6 @@ class TerminalTest : public ::testing::TestWithParam<Who> {
     EXPECT_EQ(end.status, status);
     EXPECT_TRUE(end.restored);
   }
-
-  std::unique_ptr<LaunchFixture> host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Users, TerminalTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),

@@ -4,12 +4,12 @@
 #include <sys/stat.h>
 
 #include <filesystem>
-#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/temp_dir.h"
+#include "launcher/each_user_test.h"
 #include "launcher/launch_fixture.h"
 
 namespace acetate::launcher {
@@ -24,15 +24,8 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> Lines(const std::string& text) { return absl::StrSplit(text, '\n', absl::SkipEmpty()); }
 
-class LaunchTest : public ::testing::TestWithParam<Who> {
+class LaunchTest : public EachUserTest {
  protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(GetParam());
-    } catch (const std::exception& reason) {
-      GTEST_SKIP() << reason.what();
-    }
-  }
   bool HasOneId() const { return GetParam() == Who::kLone; }
 
   // The output of a script that has to end well.
@@ -42,8 +35,6 @@ class LaunchTest : public ::testing::TestWithParam<Who> {
     EXPECT_EQ(result.err, "") << result;
     return result.out;
   }
-
-  std::unique_ptr<LaunchFixture> host_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Users, LaunchTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
