@@ -17,6 +17,7 @@
 #include "common/unique_fd.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
+#include "launcher/serving.h"
 
 namespace acetate::launcher {
 namespace {
@@ -36,41 +37,6 @@ sockaddr_in Loopback(int port) {
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   return address;
-}
-
-// A port that nobody has at the moment.
-int FreePort(int type) {
-  UniqueFd fd(socket(AF_INET, type | SOCK_CLOEXEC, 0));
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  socklen_t size = sizeof(address);
-  if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), size) != 0) return 0;
-  if (getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
-  return ntohs(address.sin_port);
-}
-
-// What a server on a port of the host says to this; empty when there is none.
-std::string Ask(int port, const std::string& text, int type = SOCK_STREAM) {
-  UniqueFd fd(socket(AF_INET, type | SOCK_CLOEXEC, 0));
-  timeval limit = {2, 0};
-  setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-  sockaddr_in address = Loopback(port);
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return "";
-  if (send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0) return "";
-  std::string answer;
-  char buffer[4096];
-  ssize_t n;
-  while ((n = recv(fd.get(), buffer, sizeof(buffer), 0)) > 0) {
-    answer.append(buffer, static_cast<size_t>(n));
-    if (type == SOCK_DGRAM) break;
-  }
-  return answer;
-}
-
-std::string Get(int port) { return Ask(port, "GET / HTTP/1.0\r\n\r\n"); }
-
-std::string ServePage(const std::string& page) {
-  return absl::StrCat("mkdir /www; echo ", page, " >/www/index.html; exec /bin/busybox httpd -f -p 80 -h /www");
 }
 
 class BridgeTest : public ::testing::Test {
