@@ -62,16 +62,20 @@ Errno CopyRuns(int from, int to, off_t position, off_t size, off_t* copied) {
 
 }  // namespace
 
+ErrnoOr<size_t> WriteSome(int to, const char* data, size_t size, off_t offset) {
+  for (;;) {
+    const ssize_t written = pwrite(to, data, size, offset);
+    if (written >= 0) return static_cast<size_t>(written);
+    if (errno != EINTR) return Errno::Last();
+  }
+}
+
 Errno WriteAll(int to, const char* data, size_t size, off_t offset) {
   while (size > 0) {
-    ssize_t written = pwrite(to, data, size, offset);
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return Errno::Last();
-    }
+    ACETATE_ASSIGN_OR_RETURN(const size_t written, WriteSome(to, data, size, offset));
     data += written;
-    size -= static_cast<size_t>(written);
-    offset += written;
+    size -= written;
+    offset += static_cast<off_t>(written);
   }
   return kOk;
 }

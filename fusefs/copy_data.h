@@ -14,7 +14,10 @@ namespace acetate::fusefs {
 // copied one way or another, holes and clones not counted.
 ErrnoOr<off_t> CopyData(int from, int to, off_t size);
 
-// pwrite() until all is written.
+// pwrite(), again when a signal interrupted it. It may write less.
+ErrnoOr<size_t> WriteSome(int to, const char* data, size_t size, off_t offset);
+
+// The same until all is written.
 Errno WriteAll(int to, const char* data, size_t size, off_t offset);
 
 // Copies the data of `from` between two positions to the same place in `to`; where `from` has a hole, `to` stays as it

@@ -123,11 +123,7 @@ ErrnoOr<size_t> LazyFile::Write(const char* data, size_t size, off_t offset) {
     if (offset != first) ACETATE_RETURN_IF_ERROR(Fill(first, first + kPiece));
     if (end != last) ACETATE_RETURN_IF_ERROR(Fill(last, last + kPiece));
   }
-  for (;;) {
-    const ssize_t written = pwrite(upper_.get(), data, size, offset);
-    if (written >= 0) return static_cast<size_t>(written);
-    if (errno != EINTR) return Errno::Last();
-  }
+  return WriteSome(upper_.get(), data, size, offset);
 }
 
 ErrnoOr<off_t> LazyFile::Truncate(off_t size) {

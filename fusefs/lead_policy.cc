@@ -41,11 +41,7 @@ Lead LeadPolicy::Next(const Moment& moment) {
     following_since_ms_ = moment.now_ms;
     follows = true;
   }
-  if (busy_ >= kBusyMoments || usually_runnable_ > cpus_ - kRoom) {
-    follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
-    follows = false;
-  }
-  if (moment.background) {
+  if (busy_ >= kBusyMoments || usually_runnable_ > cpus_ - kRoom || moment.background) {
     follow_from_ms_ = std::max(follow_from_ms_, moment.now_ms + kShortestPause);
     follows = false;
   }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "fusefs/blocking.h"
+#include "fusefs/copy_data.h"
 #include "fusefs/placing.h"
 #include "fusefs/with_spare_fds.h"
 
@@ -32,14 +33,6 @@ ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset, bool* 
   if (cached.error() == EAGAIN) return Blocking([&] { return ReadSome(fd, buffer, size, offset, 0); });
   // Not every filesystem can tell.
   return cached.error() == EOPNOTSUPP ? ReadSome(fd, buffer, size, offset, 0) : cached;
-}
-
-ErrnoOr<size_t> WriteSome(int fd, const char* data, size_t size, off_t offset) {
-  for (;;) {
-    const ssize_t result = pwrite(fd, data, size, offset);
-    if (result >= 0) return static_cast<size_t>(result);
-    if (errno != EINTR) return Errno::Last();
-  }
 }
 
 Errno SyncFile(int fd, bool data_only) { return (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? kOk : Errno::Last(); }

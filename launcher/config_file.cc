@@ -133,10 +133,11 @@ Spec SpecFromJson(const Json& json) {
     absl::StatusOr<Ulimit> limit = ParseUlimit(text);
     if (limit.ok()) spec.ulimits.push_back(*std::move(limit));
   }
-  spec.cap_add = json.at("cap_add");
-  spec.cap_drop = json.at("cap_drop");
-  spec.seccomp = Unescaped(json.at("seccomp"));
-  spec.seccomp_profile = Unescaped(json.at("seccomp_profile"));
+  // Configs of containers from before there was a choice have none of these.
+  spec.cap_add = json.value("cap_add", uint64_t{0});
+  spec.cap_drop = json.value("cap_drop", uint64_t{0});
+  spec.seccomp = Unescaped(json.value("seccomp", ""));
+  spec.seccomp_profile = Unescaped(json.value("seccomp_profile", ""));
   spec.network = NetworkFromJson(json);
   spec.read_only = json.at("read_only");
   spec.memory_bytes = json.at("memory_bytes");

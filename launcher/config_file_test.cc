@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "common/temp_dir.h"
 
 namespace acetate::launcher {
@@ -57,6 +59,19 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   EXPECT_TRUE(read->spec.tmpfs.at(0).executable);
   EXPECT_EQ(read->spec.network.ports, spec.network.ports);
   // All else, in one comparison.
+  EXPECT_EQ(FormatConfig(*read), FormatConfig(config));
+}
+
+TEST(ConfigFileTest, AContainerFromBeforeAChoiceHasTheDefault) {
+  ContainerConfig config;
+  config.spec.command = {"true"};
+  nlohmann::json json = nlohmann::json::parse(FormatConfig(config));
+  for (const char* later :
+       {"cap_add", "cap_drop", "seccomp", "seccomp_profile", "network", "publish", "add_hosts", "dns"}) {
+    ASSERT_EQ(json.at("spec").erase(later), 1u) << later;
+  }
+  absl::StatusOr<ContainerConfig> read = ParseConfig(json.dump());
+  ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(FormatConfig(*read), FormatConfig(config));
 }
 
