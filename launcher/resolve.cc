@@ -109,7 +109,11 @@ absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
 
   if (absl::Status s = ChooseId(existing_id, &inputs); !s.ok()) return s;
   std::string hostname = spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname;
-  absl::StatusOr<NetworkPlan> network = ChooseNetwork(spec.network, ReadNetworkSources(), hostname);
+  // Nothing of the machine counts for who wants no network.
+  const bool unconnected =
+      spec.network.ports.empty() && spec.network.mode.value_or(NetworkMode::kNone) == NetworkMode::kNone;
+  absl::StatusOr<NetworkPlan> network =
+      ChooseNetwork(spec.network, unconnected ? NetworkSources() : ReadNetworkSources(), hostname);
   if (!network.ok()) return network.status();
   inputs.network = *std::move(network);
   if (absl::Status s = CheckPortsAreFree(spec.network.ports); !s.ok()) return s;
