@@ -22,7 +22,7 @@ PEERS = ["overlayfs", "fuse-overlayfs"]
 
 def measure(case: Case, system: System, layers: Layers, scratch: Path) -> list[float]:
     """The seconds of each phase, in a fresh mount."""
-    lowers = layers.split(case.layer_count) if case.layer_count else layers.lowers
+    lowers = layers.split(case.layer_count, case.everywhere) if case.layer_count else layers.lowers
     os.sync()  # nobody pays for what was written before
     try:
         root = system.mount(lowers, scratch)
@@ -74,11 +74,12 @@ def main() -> int:
     parser.add_argument("--case", action="append", metavar="TEXT", help="only cases with TEXT in their name")
     parser.add_argument("--system", action="append", help="only these systems: native, overlayfs, fusefs...")
     parser.add_argument("--option", default="", metavar="OPTIONS", help="mount options of fusefs")
+    parser.add_argument("--fds", type=int, default=0, metavar="N", help="beside fusefs, one that may open only N files")
     parser.add_argument("--no-memory", action="store_true", help="times only")
     parser.add_argument("--output", metavar="DIR", help="write NAME.md and NAME.svg there, for each --on")
     args = parser.parse_args()
     cases = [case for case in CASES if not args.case or any(text in case.name for text in args.case)]
-    systems = [system for system in all_systems(args.fusefs, args.option) if not args.system or system.name in args.system]
+    systems = [system for system in all_systems(args.fusefs, args.option, args.fds) if not args.system or system.name in args.system]
     if not cases or not systems:
         parser.error("no such case or system")
     for system in systems:

@@ -135,20 +135,27 @@ class Layers:
         database.close()
         subprocess.run(["tar", "-C", str(bottom), "-cf", str(self.tarball), "tree"], check=True)
 
-    def split(self, count: int) -> list[Path]:
-        """The tree dealt out to `count` layers: each holds a share of the files, all hold the directories."""
-        root = self.base / f"split{count}"
+    def split(self, count: int, everywhere: bool = False) -> list[Path]:
+        """The tree and the modules dealt out to `count` layers as images have them: each directory's files are in one,
+        with its parents. `everywhere`: file by file, so that every layer holds every directory."""
+        root = self.base / f"split{count}{'everywhere' if everywhere else ''}"
         layers = [root / str(i) for i in range(count)]
         if root.exists():
             return layers
-        tree = self.lowers[1] / "tree"
         for layer in layers:
-            (layer / "tree").mkdir(parents=True)
-        for i, path in enumerate(sorted(tree.rglob("*"))):
-            copy = layers[i % count] / "tree" / path.relative_to(tree)
-            if path.is_dir():
-                copy.mkdir(parents=True, exist_ok=True)
-            else:
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                os.link(path, copy)
+            layer.mkdir(parents=True)
+        for name in ("tree", "modules"):
+            self._deal(name, layers, everywhere)
         return layers
+
+    def _deal(self, name: str, layers: list[Path], everywhere: bool) -> None:
+        bottom = self.lowers[1]
+        paths = [bottom / name, *sorted((bottom / name).rglob("*"))]
+        directories = [path for path in paths if path.is_dir()]
+        home = {path: layers[i % len(layers)] for i, path in enumerate(directories)}
+        for path in directories:
+            for layer in layers if everywhere else [home[path]]:
+                (layer / path.relative_to(bottom)).mkdir(parents=True, exist_ok=True)
+        for i, path in enumerate(path for path in paths if not path.is_dir()):
+            layer = layers[i % len(layers)] if everywhere else home[path.parent]
+            os.link(path, layer / path.relative_to(bottom))

@@ -103,12 +103,15 @@ class Fusefs(System):
     name = "fusefs"
     is_peer = False
 
-    def __init__(self, program: str, options: str = "", name: str = "fusefs"):
-        self.program, self.options, self.name = program, options, name
+    def __init__(self, program: str, options: str = "", fds: int = 0):
+        """`fds`: as many as it may open; 0: as the user may."""
+        self.program, self.options = program, options
+        self.limit = ["prlimit", f"--nofile={fds}:{fds}"] if fds else []
+        self.name = f"fusefs, {fds} fds" if fds else "fusefs"
 
     def command(self, lowers, upper, work, mountpoint):
         option = _layers_option(lowers, upper, work) + ",allow_other" + (f",{self.options}" if self.options else "")
-        return [self.program, "-o", option, str(mountpoint)]
+        return [*self.limit, self.program, "-o", option, str(mountpoint)]
 
 
 class FuseOverlayfs(System):
@@ -139,5 +142,7 @@ class Mergerfs(System):
         return [self.program, "-o", option, branches, str(mountpoint)]
 
 
-def all_systems(fusefs: str, options: str) -> list[System]:
-    return [Native(), KernelOverlayfs(), KernelOverlayfsMetacopy(), Fusefs(fusefs, options), FuseOverlayfs(), UnionfsFuse(), Mergerfs()]
+def all_systems(fusefs: str, options: str, fds: int) -> list[System]:
+    """`fds`: not 0 for a second fusefs, with so many."""
+    ours = [Fusefs(fusefs, options)] + ([Fusefs(fusefs, options, fds)] if fds else [])
+    return [Native(), KernelOverlayfs(), KernelOverlayfsMetacopy(), *ours, FuseOverlayfs(), UnionfsFuse(), Mergerfs()]

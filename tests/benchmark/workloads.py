@@ -20,6 +20,7 @@ class Case:
     run: Callable[[Path, Layers], list[float]]
     changes_lower: bool = False  # changes or removes what is in a lower layer: needs copy-on-write
     layer_count: int = 0  # not 0: over the tree dealt out to so many layers
+    everywhere: bool = False  # each of which holds every directory
 
 
 def _timed(act: Callable[[], object]) -> float:
@@ -40,15 +41,18 @@ FIND = "find tree -size +100k"
 READ = "find tree -type f -print0 | xargs -0 cat"
 
 
-def _find_and_read(root: Path, _: Layers) -> list[float]:
-    return [_shell(FIND, root), _shell(READ, root), _shell(READ, root)]
-
-
 def _python(root: Path, _: Layers) -> list[float]:
     imports = "import " + ", ".join(f"module{i}" for i in range(100))
     command = [sys.executable, "-B", "-S", "-c", imports]
     environment = {**os.environ, "PYTHONPATH": str(root / "modules")}
     return [_timed(lambda: subprocess.run(command, check=True, env=environment)) for _ in range(2)]
+
+
+WITH_LAYERS = ["find", "find again", "read", "read again", "python", "python again"]
+
+
+def _find_read_start(root: Path, layers: Layers) -> list[float]:
+    return [_shell(command, root) for command in (FIND, FIND, READ, READ)] + _python(root, layers)
 
 
 def _read_big(root: Path, _: Layers) -> list[float]:
@@ -163,7 +167,8 @@ CASES = [
     Case("4 writers, small files", [""], _writers),
     Case("8 readers", [""], _readers),
     Case("large directory", ["ls", "ls again", "ls -l"], lambda root, _: [_shell(c, root) for c in ("ls -f crowd", "ls -f crowd", "ls -l crowd")]),
-    Case("1 layer", ["find", "read", "read again"], _find_and_read, layer_count=1),
-    Case("16 layers", ["find", "read", "read again"], _find_and_read, layer_count=16),
-    Case("128 layers", ["find", "read", "read again"], _find_and_read, layer_count=128),
+    Case("1 layer", WITH_LAYERS, _find_read_start, layer_count=1),
+    Case("16 layers", WITH_LAYERS, _find_read_start, layer_count=16),
+    Case("128 layers", WITH_LAYERS, _find_read_start, layer_count=128),
+    Case("128 layers, each directory in all", WITH_LAYERS, _find_read_start, layer_count=128, everywhere=True),
 ]
