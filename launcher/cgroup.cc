@@ -1,15 +1,17 @@
 #include "launcher/cgroup.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/errno_or.h"
@@ -18,6 +20,8 @@
 
 namespace acetate::launcher {
 namespace {
+
+constexpr int kFreezeSeconds = 10;
 
 // The directory of cgroup `own` (a path of /proc/self/cgroup) below a mount; empty when it lies outside of what the
 // mount shows.
@@ -31,70 +35,44 @@ std::string DirectoryIn(const MountInfo& mount, absl::string_view own) {
   return absl::StrCat(mount.mount_point, below);
 }
 
-bool HasAll(absl::string_view list, const std::vector<std::string>& wanted) {
-  std::vector<absl::string_view> have = absl::StrSplit(list, absl::ByAnyChar(" \n"), absl::SkipEmpty());
-  for (const std::string& name : wanted) {
-    bool found = false;
-    for (absl::string_view entry : have) found = found || entry == name;
-    if (!found) return false;
-  }
-  return true;
+std::vector<absl::string_view> Words(absl::string_view text) {
+  return absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
 }
 
-bool MayMakeChildren(const std::string& directory) {
-  return access(directory.c_str(), W_OK | X_OK) == 0 && access((directory + "/cgroup.procs").c_str(), W_OK) == 0;
+bool HasFile(const std::string& directory, const char* name) {
+  return access(absl::StrCat(directory, "/", name).c_str(), F_OK) == 0;
 }
 
-// A kernel's real root cgroup has no cgroup.type file; it alone may hold processes and pass controllers on.
-bool IsRealRoot(const std::string& directory) { return access((directory + "/cgroup.type").c_str(), F_OK) != 0; }
-
-// The nearest v2 cgroup, the caller's own or one above it, in which a child with the wanted controllers can be made.
-// Moving a process needs write access to the cgroup above both ends, so it must be an ancestor. Sets `enable` when the
-// controllers have to be switched on there first.
-std::string FindUnifiedParent(const CgroupView& view, const std::vector<std::string>& wanted, bool* enable) {
-  *enable = false;
-  for (std::string dir = view.unified; dir.size() >= view.unified_mount.size() && !dir.empty();
-       dir.resize(dir.rfind('/'))) {
-    if (!MayMakeChildren(dir)) continue;
-    if (HasAll(ReadFileOrEmpty(dir + "/cgroup.subtree_control"), wanted)) return dir;
-    if (!HasAll(ReadFileOrEmpty(dir + "/cgroup.controllers"), wanted)) continue;
-    if (IsRealRoot(dir) || ReadFileOrEmpty(dir + "/cgroup.procs").empty()) {
-      *enable = true;
-      return dir;
-    }
+std::vector<std::string> ChildrenOf(const std::string& directory) {
+  std::vector<std::string> children;
+  std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(directory.c_str()), closedir);
+  if (dir == nullptr) return children;
+  while (const dirent* entry = readdir(dir.get())) {
+    if (entry->d_type == DT_DIR && entry->d_name[0] != '.') children.push_back(entry->d_name);
   }
-  return "";
+  return children;
 }
 
-absl::Status CannotLimit(absl::string_view flags, const CgroupView& view, absl::string_view controller) {
-  std::string prefix = absl::StrCat(flags, " cannot be enforced: ");
-  auto v1 = view.v1.find(std::string(controller));
-  if (v1 != view.v1.end()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(prefix, "the ", controller, " controller is on cgroup v1 (", v1->second,
-                     "), which only root may use; run as root, or boot with systemd.unified_cgroup_hierarchy=1"));
+// Signals what is in a cgroup and in those below, which the container may have made.
+bool SignalAll(const std::string& path, int signal) {
+  bool all = true;
+  for (absl::string_view word : Words(ReadFileOrEmpty(path + "/cgroup.procs"))) {
+    pid_t pid;
+    // 0 is a process of another pid namespace, which cannot be named from here.
+    if (absl::SimpleAtoi(word, &pid) && pid > 0) all = (kill(pid, signal) == 0 || errno == ESRCH) && all;
   }
-  if (view.unified.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(prefix, "no cgroup hierarchy with the ", controller, " controller is mounted"));
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat(prefix, "no cgroup above ", view.unified, " that you may write passes on the ", controller,
-                   " controller; start launch under: systemd-run --user --scope -p Delegate=yes launch ..."));
+  for (const std::string& child : ChildrenOf(path)) all = SignalAll(absl::StrCat(path, "/", child), signal) && all;
+  return all;
 }
 
-void AddMemoryLimit(const std::string& directory, bool unified, uint64_t bytes, CgroupPlan* plan) {
-  // As much swap as memory, which is Docker's default.
-  if (unified) {
-    plan->limits.push_back({directory + "/memory.max", absl::StrCat(bytes)});
-    plan->limits.push_back({directory + "/memory.swap.max", absl::StrCat(bytes), true});
-    plan->oom_events = directory + "/memory.events";
-  } else {
-    plan->limits.push_back({directory + "/memory.limit_in_bytes", absl::StrCat(bytes)});
-    uint64_t with_swap = bytes > (uint64_t{1} << 62) ? bytes : 2 * bytes;
-    plan->limits.push_back({directory + "/memory.memsw.limit_in_bytes", absl::StrCat(with_swap), true});
-    plan->oom_events = directory + "/memory.oom_control";
-  }
+bool IsFrozen(const std::string& path) {
+  return absl::StrContains(ReadFileOrEmpty(path + "/cgroup.events"), "frozen 1") ||
+         absl::StartsWith(ReadFileOrEmpty(path + "/freezer.state"), "FROZEN");
+}
+
+Errno WriteFreezer(const std::string& path, bool frozen) {
+  if (HasFile(path, "freezer.state")) return WriteExisting(path + "/freezer.state", frozen ? "FROZEN" : "THAWED");
+  return WriteExisting(path + "/cgroup.freeze", frozen ? "1" : "0");
 }
 
 }  // namespace
@@ -125,60 +103,30 @@ CgroupView ParseCgroupView(absl::string_view self_cgroup, const std::vector<Moun
   return view;
 }
 
-CgroupView ReadCgroupView() { return ParseCgroupView(ReadFileOrEmpty("/proc/self/cgroup"), ReadMountInfo()); }
-
-std::vector<std::string> CgroupPlan::Directories() const {
-  std::vector<std::string> all = v1;
-  if (!unified.empty()) all.push_back(unified);
-  return all;
+CgroupView ReadCgroupView() {
+  CgroupView view = ParseCgroupView(ReadFileOrEmpty("/proc/self/cgroup"), ReadMountInfo());
+  view.self = getpid();
+  view.under_systemd = access("/run/systemd/system", F_OK) == 0;  // sd_booted(3)
+  return view;
 }
 
-absl::StatusOr<CgroupPlan> PlanCgroups(const CgroupView& view, absl::string_view short_id, uint64_t memory_bytes,
-                                       uint64_t pids_limit) {
-  CgroupPlan plan;
-  std::string leaf = absl::StrCat("/acetate-", short_id);
-  struct Wish {
-    const char* controller;
-    const char* flag;
-    bool asked;
-  };
-  const Wish wishes[] = {{"memory", "--memory", memory_bytes > 0}, {"pids", "--pids-limit", pids_limit > 0}};
-
-  std::vector<std::string> on_unified;
-  std::map<std::string, std::string> home;  // the container's directory, by controller
-  for (const Wish& wish : wishes) {
-    if (!wish.asked) continue;
-    auto v1 = view.v1.find(wish.controller);
-    if (v1 == view.v1.end()) {
-      on_unified.push_back(wish.controller);
-      continue;
-    }
-    if (!MayMakeChildren(v1->second)) return CannotLimit(wish.flag, view, wish.controller);
-    std::string directory = v1->second + leaf;
-    home[wish.controller] = directory;
-    if (plan.v1.empty() || plan.v1.back() != directory) plan.v1.push_back(directory);
+bool HasAllWords(absl::string_view list, const std::vector<std::string>& wanted) {
+  const std::vector<absl::string_view> have = Words(list);
+  for (const std::string& name : wanted) {
+    bool found = false;
+    for (absl::string_view entry : have) found = found || entry == name;
+    if (!found) return false;
   }
-
-  bool enable = false;
-  std::string parent = view.unified.empty() ? "" : FindUnifiedParent(view, on_unified, &enable);
-  if (parent.empty() && !on_unified.empty()) {
-    return CannotLimit(on_unified[0] == "memory" ? "--memory" : "--pids-limit", view, on_unified[0]);
-  }
-  if (!parent.empty()) {
-    plan.unified = parent + leaf;
-    for (const std::string& controller : on_unified) home[controller] = plan.unified;
-    if (enable) {
-      plan.enable_in = parent + "/cgroup.subtree_control";
-      plan.enable = absl::StrCat("+", absl::StrJoin(on_unified, " +"));
-    }
-  }
-
-  if (memory_bytes > 0) AddMemoryLimit(home["memory"], home["memory"] == plan.unified, memory_bytes, &plan);
-  if (pids_limit > 0) plan.limits.push_back({home["pids"] + "/pids.max", absl::StrCat(pids_limit)});
-  return plan;
+  return true;
 }
 
-bool KillCgroup(const std::string& path) { return WriteExisting(path + "/cgroup.kill", "1").ok(); }
+bool KillCgroup(const std::string& path) {
+  if (WriteExisting(path + "/cgroup.kill", "1").ok()) return true;
+  if (!FreezeCgroup(path).ok()) return false;
+  bool all = SignalAll(path, SIGKILL);
+  // v1 holds them until they are let go; of v2 those that die are let go anyway.
+  return ThawCgroup(path).ok() && all;
+}
 
 absl::Status RemoveCgroup(const std::string& path) {
   constexpr int kTries = 100;
@@ -186,12 +134,67 @@ absl::Status RemoveCgroup(const std::string& path) {
     if (rmdir(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
     if (errno != EBUSY) break;
     if (i == 0) KillCgroup(path);
-    // v2 tells when the last process is gone; v1 does not, so there it is asked again after 10 ms.
-    ErrnoOr<UniqueFd> events = sys::OpenAt(AT_FDCWD, (path + "/cgroup.events").c_str(), 0);
+    // v2 tells when the last process is gone, of what comes after a first look; v1 does not, so there it is asked again
+    // after 10 ms.
+    ErrnoOr<UniqueFd> events = sys::OpenAt(AT_FDCWD, (path + "/cgroup.events").c_str(), O_RDONLY);
+    char buffer[256];
+    if (events.ok() && pread(events->get(), buffer, sizeof(buffer), 0) < 0) break;
     pollfd event = {events.ok() ? events->get() : -1, POLLPRI, 0};
     poll(&event, 1, 10);
+    // What the container made below, as its own root there may.
+    for (const std::string& child : ChildrenOf(path)) RemoveCgroup(absl::StrCat(path, "/", child)).IgnoreError();
   }
   return ErrnoToStatus(Errno::Last(), absl::StrCat("remove the cgroup ", path));
+}
+
+absl::Status FreezeCgroup(const std::string& path) {
+  Errno error = WriteFreezer(path, true);
+  if (!error.ok()) return ErrnoToStatus(error, absl::StrCat("freeze the cgroup ", path));
+  // v2 tells of a change after the file was read through this fd; v1 tells nothing and is asked again.
+  ErrnoOr<UniqueFd> events = sys::OpenAt(AT_FDCWD, (path + "/cgroup.events").c_str(), O_RDONLY);
+  const int wait_ms = events.ok() ? 1000 : 10;
+  for (int waited = 0; waited < kFreezeSeconds * 1000 && !IsFrozen(path); waited += wait_ms) {
+    char buffer[256];
+    if (events.ok() && pread(events->get(), buffer, sizeof(buffer), 0) >= 0 && IsFrozen(path)) break;
+    pollfd changed = {events.ok() ? events->get() : -1, POLLPRI, 0};
+    poll(&changed, 1, wait_ms);
+  }
+  if (IsFrozen(path)) return absl::OkStatus();
+  WriteFreezer(path, false).IgnoreError();
+  return absl::DeadlineExceededError("a process of the container cannot be frozen: it waits in the kernel");
+}
+
+absl::Status ThawCgroup(const std::string& path) {
+  Errno error = WriteFreezer(path, false);
+  return error.ok() ? absl::OkStatus() : ErrnoToStatus(error, absl::StrCat("thaw the cgroup ", path));
+}
+
+absl::Status MoveProcesses(const std::string& from, const std::string& to) {
+  constexpr int kTries = 100;  // against processes that fork meanwhile
+  for (int i = 0; i < kTries; ++i) {
+    const std::string text = ReadFileOrEmpty(from + "/cgroup.procs");
+    if (Words(text).empty()) return absl::OkStatus();
+    for (absl::string_view pid : Words(text)) {
+      Errno error = WriteExisting(to + "/cgroup.procs", pid);
+      if (!error.ok() && error != ESRCH) return ErrnoToStatus(error, absl::StrCat("move process ", pid, " to ", to));
+    }
+  }
+  return absl::UnavailableError(absl::StrCat("processes keep coming to ", from));
+}
+
+absl::Status LeaveLeaf(const std::string& leaf) {
+  if (access(leaf.c_str(), F_OK) != 0) return absl::OkStatus();
+  const std::string parent = leaf.substr(0, leaf.rfind('/'));
+  if (ChildrenOf(parent).size() == 1) {
+    for (absl::string_view controller : Words(ReadFileOrEmpty(parent + "/cgroup.subtree_control"))) {
+      Errno error = WriteExisting(parent + "/cgroup.subtree_control", absl::StrCat("-", controller));
+      if (!error.ok()) return ErrnoToStatus(error, absl::StrCat("take ", controller, " back from below ", parent));
+    }
+    if (absl::Status s = MoveProcesses(leaf, parent); !s.ok()) return s;
+  }
+  // Others who are there, and this process, stay; the leaf goes with its parent.
+  if (rmdir(leaf.c_str()) == 0 || errno == ENOENT || errno == EBUSY) return absl::OkStatus();
+  return ErrnoToStatus(Errno::Last(), absl::StrCat("remove the cgroup ", leaf));
 }
 
 uint64_t ParseOomKills(absl::string_view text) {

@@ -1,9 +1,11 @@
-// Control groups: where a container's can be made, and how its limits are written. Three layouts are met in the wild:
-// cgroup v2 alone, v1 alone, and both (hybrid: controllers on v1, a v2 tree without any beside them). A rootless user
-// owns a part of the v2 tree at best (what systemd delegates); v1 is root's.
+// Control groups: where the calling process is in them, and what is done to a container's own. Three layouts are met in
+// the wild: cgroup v2 alone, v1 alone, and both (hybrid: controllers on v1, a v2 tree without any beside them). A
+// rootless user owns a part of the v2 tree at best; v1 is root's. What a container gets is planned by cgroup_plan.h.
 //
-// Finding out reads /proc and looks at the tree; making, limiting and removing is done by the plan's steps.
+// All functions may be called from any thread.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <map>
@@ -11,7 +13,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/mountinfo.h"
 
@@ -22,41 +23,38 @@ struct CgroupView {
   std::string unified;                    // of the v2 tree; empty when there is none
   std::string unified_mount;              // where that tree is mounted
   std::map<std::string, std::string> v1;  // by controller
+  pid_t self = 0;                         // the calling process
+  bool under_systemd = false;             // systemd runs this machine, and the cgroups of its units are its own
 };
 
 // From the texts of /proc/self/cgroup and /proc/self/mountinfo.
 CgroupView ParseCgroupView(absl::string_view self_cgroup, const std::vector<MountInfo>& mounts);
 CgroupView ReadCgroupView();
 
-struct CgroupLimit {
-  std::string file;
-  std::string value;
-  bool optional = false;  // the kernel may be built without this file
-};
+// Whether each of the words is in a list of them, such as cgroup.controllers holds.
+bool HasAllWords(absl::string_view list, const std::vector<std::string>& wanted);
 
-struct CgroupPlan {
-  std::string unified;              // v2 directory to make, in which PID 1 is born; empty: none
-  std::string enable_in;            // v2 directory whose children need more controllers; empty: none
-  std::string enable;               // what to write there
-  std::vector<std::string> v1;      // v1 directories to make, which PID 1 joins
-  std::vector<CgroupLimit> limits;  // in the order of writing
-  std::string oom_events;           // file with an oom_kill counter; empty: no memory limit
-
-  // Every directory, in the order of making.
-  std::vector<std::string> Directories() const;
-};
-
-// Where the cgroup of container `short_id` goes and what is written there. Limits are 0 when not asked for. Without
-// limits a place that cannot be had is no error; with limits the error says what is missing and how to get it.
-absl::StatusOr<CgroupPlan> PlanCgroups(const CgroupView& view, absl::string_view short_id, uint64_t memory_bytes,
-                                       uint64_t pids_limit);
-
-// Kills what is left in the cgroup (v2) and removes it. What is gone already is no error. May wait up to a second for
-// the last process to be gone.
+// Kills what is left in the cgroup and removes it. What is gone already is no error. May wait up to a second for the
+// last process to be gone.
 absl::Status RemoveCgroup(const std::string& path);
 
-// Kills every process in a v2 cgroup; false when the kernel cannot (before 5.14).
+// Kills every process in a cgroup at once, so that none can fork away: through cgroup.kill (v2, kernel 5.14), else by
+// stopping all, signalling each and letting them go (v2's cgroup.freeze, or v1's freezer). False when the cgroup has
+// none of these, or some process could not be signalled.
 bool KillCgroup(const std::string& path);
+
+// Stops every process in a cgroup for as long as it takes to let them go again: by cgroup.freeze (v2) or freezer.state
+// (v1). They notice nothing. Freezing waits up to ten seconds for the last to stop.
+absl::Status FreezeCgroup(const std::string& path);
+absl::Status ThawCgroup(const std::string& path);
+
+// Moves every process of the v2 cgroup `from` to `to`; they are on one tree, and both the caller's.
+absl::Status MoveProcesses(const std::string& from, const std::string& to);
+
+// Takes back that launch stepped aside into `leaf`, for its parent to pass controllers on: unless others have
+// cgroups there meanwhile, the parent passes none on, its processes are in it, and the leaf is gone. What is gone
+// already is no error.
+absl::Status LeaveLeaf(const std::string& leaf);
 
 // The count of processes killed for want of memory, from the text of memory.events (v2) or memory.oom_control (v1).
 uint64_t ParseOomKills(absl::string_view text);

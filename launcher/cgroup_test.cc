@@ -2,17 +2,22 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
-#include "common/temp_dir.h"
+#include "launcher/files.h"
 
 namespace acetate::launcher {
 namespace {
-
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr char kHybridMounts[] =
     "34 30 0:31 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -44,99 +49,108 @@ TEST(CgroupViewTest, ACgroupOutsideOfTheMountCannotBeReached) {
   EXPECT_EQ(ParseCgroupView("garbage\n0::/\n", {}).unified, "");
 }
 
-// A directory that looks like a v2 cgroup.
-void MakeUnified(const std::string& path, const std::string& controllers, const std::string& passed_on,
-                 const std::string& processes) {
-  MakeDirs(path);
-  WriteFile(path + "/cgroup.type", "domain\n");
-  WriteFile(path + "/cgroup.procs", processes);
-  WriteFile(path + "/cgroup.controllers", controllers);
-  WriteFile(path + "/cgroup.subtree_control", passed_on);
-}
-
-CgroupView UnifiedAt(const TempDir& dir, const std::string& own) {
-  CgroupView view;
-  view.unified_mount = dir.path();
-  view.unified = dir.path() + own;
-  return view;
-}
-
-TEST(CgroupPlanTest, ADelegatedParentThatPassesTheControllersOnIsUsed) {
-  TempDir dir;
-  MakeUnified(dir.path(), "cpu memory pids\n", "cpu memory pids\n", "");
-  MakeUnified(dir / "app", "memory pids\n", "memory pids\n", "");
-  MakeUnified(dir / "app/term", "memory pids\n", "\n", "1\n2\n");
-  CgroupPlan plan = *PlanCgroups(UnifiedAt(dir, "/app/term"), "0123", 64 << 20, 10);
-  EXPECT_EQ(plan.unified, dir / "app/acetate-0123");
-  EXPECT_THAT(plan.v1, IsEmpty());
-  EXPECT_EQ(plan.enable_in, "");
-  ASSERT_EQ(plan.limits.size(), 3u);
-  EXPECT_EQ(plan.limits[0].file, dir / "app/acetate-0123/memory.max");
-  EXPECT_EQ(plan.limits[0].value, "67108864");
-  EXPECT_TRUE(plan.limits[1].optional);
-  EXPECT_EQ(plan.limits[2].file, dir / "app/acetate-0123/pids.max");
-  EXPECT_EQ(plan.oom_events, dir / "app/acetate-0123/memory.events");
-}
-
-TEST(CgroupPlanTest, ControllersAreSwitchedOnWhereNoProcessForbidsIt) {
-  TempDir dir;
-  MakeUnified(dir.path(), "memory pids\n", "\n", "");
-  MakeUnified(dir / "own", "memory pids\n", "\n", "1\n");
-  CgroupPlan plan = *PlanCgroups(UnifiedAt(dir, "/own"), "0123", 0, 10);
-  EXPECT_EQ(plan.unified, dir / "acetate-0123");
-  EXPECT_EQ(plan.enable_in, dir / "cgroup.subtree_control");
-  EXPECT_EQ(plan.enable, "+pids");
-}
-
-TEST(CgroupPlanTest, WithoutLimitsTheOwnCgroupIsParent) {
-  TempDir dir;
-  MakeUnified(dir / "own", "\n", "\n", "1\n");
-  CgroupPlan plan = *PlanCgroups(UnifiedAt(dir, "/own"), "0123", 0, 0);
-  EXPECT_EQ(plan.unified, dir / "own/acetate-0123");
-  EXPECT_THAT(plan.limits, IsEmpty());
-  EXPECT_EQ(plan.oom_events, "");
-}
-
-TEST(CgroupPlanTest, NothingWritableIsAnErrorOnlyWhenLimitsAreAsked) {
-  CgroupView view;
-  view.unified_mount = "/no/such";
-  view.unified = "/no/such/own";
-  EXPECT_THAT(PlanCgroups(view, "0123", 0, 0)->Directories(), IsEmpty());
-  std::string message(PlanCgroups(view, "0123", 0, 5).status().message());
-  EXPECT_THAT(message, HasSubstr("--pids-limit cannot be enforced"));
-  EXPECT_THAT(message, HasSubstr("systemd-run --user --scope"));
-  EXPECT_THAT(std::string(PlanCgroups({}, "0123", 8 << 20, 0).status().message()),
-              HasSubstr("--memory cannot be enforced: no cgroup hierarchy"));
-}
-
-TEST(CgroupPlanTest, OnHybridTheLimitsAreOnV1AndTheKillOnV2) {
-  TempDir dir;
-  for (const char* name : {"memory/own", "pids"}) {
-    MakeDirs(dir / name);
-    WriteFile(dir / (std::string(name) + "/cgroup.procs"), "");
-  }
-  MakeUnified(dir / "unified", "\n", "\n", "1\n");
-  CgroupView view = UnifiedAt(dir, "/unified");
-  view.v1 = {{"memory", dir / "memory/own"}, {"pids", dir / "pids"}};
-  CgroupPlan plan = *PlanCgroups(view, "0123", 64 << 20, 10);
-  EXPECT_THAT(plan.v1, testing::ElementsAre(dir / "memory/own/acetate-0123", dir / "pids/acetate-0123"));
-  EXPECT_EQ(plan.unified, dir / "unified/acetate-0123");
-  EXPECT_EQ(plan.limits[0].file, dir / "memory/own/acetate-0123/memory.limit_in_bytes");
-  EXPECT_EQ(plan.limits[1].value, "134217728");
-  EXPECT_EQ(plan.limits[2].file, dir / "pids/acetate-0123/pids.max");
-  EXPECT_EQ(plan.oom_events, dir / "memory/own/acetate-0123/memory.oom_control");
-}
-
-TEST(CgroupPlanTest, V1ThatIsRootsIsAnErrorThatSaysSo) {
-  CgroupView view;
-  view.v1 = {{"memory", "/no/such/memory"}};
-  EXPECT_THAT(std::string(PlanCgroups(view, "0123", 64 << 20, 0).status().message()), HasSubstr("only root may use"));
-}
-
 TEST(CgroupTest, ReadsTheOomCounterOfBothVersions) {
   EXPECT_EQ(ParseOomKills("low 0\nhigh 0\nmax 12\noom 1\noom_kill 3\noom_group_kill 0\n"), 3u);
   EXPECT_EQ(ParseOomKills("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"), 1u);
   EXPECT_EQ(ParseOomKills(""), 0u);
+}
+
+// A cgroup of this machine's with a process in it.
+class RealCgroupTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    CgroupView view = ReadCgroupView();
+    parent_ = GetParam() == std::string("v2") ? view.unified : view.v1["freezer"];
+    if (parent_.empty()) GTEST_SKIP() << "no such hierarchy is mounted here";
+    path_ = absl::StrCat(parent_, "/acetate-test-", getpid());
+    if (mkdir(path_.c_str(), 0755) != 0) GTEST_SKIP() << parent_ << ": " << strerror(errno);
+    counter_ = static_cast<std::atomic<int>*>(
+        mmap(nullptr, sizeof(*counter_), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    ASSERT_NE(counter_, MAP_FAILED);
+    child_ = fork();
+    ASSERT_GE(child_, 0);
+    while (child_ == 0) {
+      ++*counter_;
+      usleep(1000);
+    }
+    ASSERT_TRUE(WriteExisting(path_ + "/cgroup.procs", absl::StrCat(child_)).ok());
+  }
+
+  void TearDown() override {
+    if (child_ > 0) kill(child_, SIGKILL);
+    if (child_ > 0) waitpid(child_, nullptr, 0);
+    if (!path_.empty()) RemoveCgroup(path_).IgnoreError();
+  }
+
+  std::string parent_;
+  std::string path_;
+  std::atomic<int>* counter_ = nullptr;  // shared with the child, which counts
+  pid_t child_ = 0;
+};
+
+INSTANTIATE_TEST_SUITE_P(Versions, RealCgroupTest, ::testing::Values("v1", "v2"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(RealCgroupTest, WhatIsFrozenDoesNothingUntilItIsLetGo) {
+  ASSERT_TRUE(FreezeCgroup(path_).ok());
+  const int count = *counter_;
+  usleep(100000);
+  EXPECT_EQ(*counter_, count);
+  ASSERT_TRUE(ThawCgroup(path_).ok());
+  for (int i = 0; i < 1000 && *counter_ == count; ++i) usleep(10000);
+  EXPECT_GT(*counter_, count);
+}
+
+TEST_P(RealCgroupTest, AllInItAreKilledThoughTheyAreFrozen) {
+  // Below it, too.
+  const std::string below = path_ + "/below";
+  ASSERT_EQ(mkdir(below.c_str(), 0755), 0);
+  ASSERT_TRUE(WriteExisting(below + "/cgroup.procs", absl::StrCat(child_)).ok());
+  ASSERT_TRUE(FreezeCgroup(path_).ok());
+  EXPECT_TRUE(KillCgroup(path_));
+  int status = 0;
+  ASSERT_EQ(waitpid(child_, &status, 0), child_);
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  child_ = 0;
+  EXPECT_TRUE(RemoveCgroup(path_).ok());
+  EXPECT_NE(access(path_.c_str(), F_OK), 0);
+}
+
+TEST_P(RealCgroupTest, RemovingItEndsWhatIsInIt) {
+  std::thread reaper([this] {
+    int status = 0;
+    EXPECT_EQ(waitpid(child_, &status, 0), child_);
+    EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  });
+  EXPECT_TRUE(RemoveCgroup(path_).ok());
+  reaper.join();
+  child_ = 0;
+}
+
+TEST(CgroupTest, ALeafIsLeftInOrder) {
+  CgroupView view = ReadCgroupView();
+  if (view.unified.empty()) GTEST_SKIP() << "no v2 tree is mounted here";
+  const std::string parent = absl::StrCat(view.unified, "/acetate-test-", getpid());
+  if (mkdir(parent.c_str(), 0755) != 0) GTEST_SKIP() << parent << ": " << strerror(errno);
+  const std::string leaf = parent + "/leaf";
+  ASSERT_EQ(mkdir(leaf.c_str(), 0755), 0);
+  ASSERT_EQ(mkdir((parent + "/other").c_str(), 0755), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    for (;;) pause();
+  }
+  ASSERT_TRUE(WriteExisting(leaf + "/cgroup.procs", absl::StrCat(child)).ok());
+  // Others have a cgroup there: all stays as it is.
+  EXPECT_TRUE(LeaveLeaf(leaf).ok());
+  EXPECT_EQ(ReadFileOrEmpty(leaf + "/cgroup.procs"), absl::StrCat(child, "\n"));
+  rmdir((parent + "/other").c_str());
+  EXPECT_TRUE(LeaveLeaf(leaf).ok());
+  EXPECT_NE(access(leaf.c_str(), F_OK), 0);
+  EXPECT_EQ(ReadFileOrEmpty(parent + "/cgroup.procs"), absl::StrCat(child, "\n"));
+  EXPECT_TRUE(LeaveLeaf(leaf).ok());
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_TRUE(RemoveCgroup(parent).ok());
 }
 
 TEST(CgroupTest, RemovingWhatIsGoneIsNoError) { EXPECT_TRUE(RemoveCgroup("/no/such/cgroup").ok()); }

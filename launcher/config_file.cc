@@ -53,6 +53,35 @@ std::vector<std::string> WordsFrom(const Json& array) {
   return words;
 }
 
+void LimitsToJson(const ResourceLimits& limits, Json* json) {
+  (*json)["memory_bytes"] = limits.memory_bytes;
+  (*json)["memory_swap"] = limits.memory_swap;
+  (*json)["memory_reservation"] = limits.memory_reservation;
+  (*json)["pids_limit"] = limits.pids_limit;
+  (*json)["cpu_quota_us"] = limits.cpu_quota_us;
+  (*json)["cpu_shares"] = limits.cpu_shares;
+  (*json)["cpuset_cpus"] = limits.cpuset_cpus;
+  (*json)["cpuset_mems"] = limits.cpuset_mems;
+  (*json)["blkio_weight"] = limits.blkio_weight;
+  (*json)["best_effort"] = limits.best_effort;
+}
+
+// Configs of containers from before there were more have the first two.
+ResourceLimits LimitsFromJson(const Json& json) {
+  ResourceLimits limits;
+  limits.memory_bytes = json.at("memory_bytes");
+  limits.pids_limit = json.at("pids_limit");
+  limits.memory_swap = json.value("memory_swap", int64_t{0});
+  limits.memory_reservation = json.value("memory_reservation", uint64_t{0});
+  limits.cpu_quota_us = json.value("cpu_quota_us", uint64_t{0});
+  limits.cpu_shares = json.value("cpu_shares", uint64_t{0});
+  limits.cpuset_cpus = json.value("cpuset_cpus", "");
+  limits.cpuset_mems = json.value("cpuset_mems", "");
+  limits.blkio_weight = json.value("blkio_weight", uint64_t{0});
+  limits.best_effort = json.value("best_effort", false);
+  return limits;
+}
+
 Json SpecToJson(const Spec& spec) {
   Json json;
   json["image"] = absl::CHexEscape(spec.image);
@@ -80,8 +109,7 @@ Json SpecToJson(const Spec& spec) {
   }
   json["dns"] = spec.network.dns;
   json["read_only"] = spec.read_only;
-  json["memory_bytes"] = spec.memory_bytes;
-  json["pids_limit"] = spec.pids_limit;
+  LimitsToJson(spec.limits, &json);
   json["remove"] = spec.remove;
   json["detach"] = spec.detach;
   json["interactive"] = spec.interactive;
@@ -140,8 +168,7 @@ Spec SpecFromJson(const Json& json) {
   spec.seccomp_profile = Unescaped(json.value("seccomp_profile", ""));
   spec.network = NetworkFromJson(json);
   spec.read_only = json.at("read_only");
-  spec.memory_bytes = json.at("memory_bytes");
-  spec.pids_limit = json.at("pids_limit");
+  spec.limits = LimitsFromJson(json);
   spec.remove = json.at("remove");
   spec.detach = json.at("detach");
   spec.interactive = json.at("interactive");

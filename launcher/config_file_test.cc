@@ -37,8 +37,16 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   spec.network.hosts = {{"db", "10.0.0.1"}, {"six", "::1"}};
   spec.network.dns = {"9.9.9.9"};
   spec.read_only = true;
-  spec.memory_bytes = 1 << 30;
-  spec.pids_limit = 7;
+  spec.limits.memory_bytes = 1 << 30;
+  spec.limits.pids_limit = 7;
+  spec.limits.memory_swap = kUnlimitedSwap;
+  spec.limits.memory_reservation = 1 << 20;
+  spec.limits.cpu_quota_us = 150000;
+  spec.limits.cpu_shares = 512;
+  spec.limits.cpuset_cpus = "0-1";
+  spec.limits.cpuset_mems = "0";
+  spec.limits.blkio_weight = 100;
+  spec.limits.best_effort = true;
   spec.detach = spec.interactive = spec.terminal = spec.init = true;
   spec.stop_signal = 2;
   spec.stop_timeout = 3;
@@ -66,8 +74,9 @@ TEST(ConfigFileTest, AContainerFromBeforeAChoiceHasTheDefault) {
   ContainerConfig config;
   config.spec.command = {"true"};
   nlohmann::json json = nlohmann::json::parse(FormatConfig(config));
-  for (const char* later :
-       {"cap_add", "cap_drop", "seccomp", "seccomp_profile", "network", "publish", "add_hosts", "dns"}) {
+  for (const char* later : {"cap_add", "cap_drop", "seccomp", "seccomp_profile", "network", "publish", "add_hosts",
+                            "dns", "memory_swap", "memory_reservation", "cpu_quota_us", "cpu_shares", "cpuset_cpus",
+                            "cpuset_mems", "blkio_weight", "best_effort"}) {
     ASSERT_EQ(json.at("spec").erase(later), 1u) << later;
   }
   absl::StatusOr<ContainerConfig> read = ParseConfig(json.dump());

@@ -19,6 +19,7 @@
 #include "common/errno_or.h"
 #include "common/syscalls.h"
 #include "launcher/daemon.h"
+#include "launcher/systemd_scope.h"
 
 namespace acetate::launcher {
 namespace {
@@ -27,6 +28,7 @@ using Verdict = Finding::Verdict;
 
 constexpr uint64_t kSomeMemory = 64 << 20;
 constexpr uint64_t kSomeProcesses = 10;
+constexpr uint64_t kSomeWeight = 100;
 
 std::string Reason(int error) { return strerrordesc_np(error); }
 
@@ -111,12 +113,18 @@ Finding Fusefs(const DoctorView& view) {
 }
 
 Finding Limits(const DoctorView& view) {
-  absl::StatusOr<CgroupPlan> plan = PlanCgroups(view.cgroups, "doctor", kSomeMemory, kSomeProcesses);
-  if (plan.ok()) return {"limits", Verdict::kGood, "memory and processes can be limited", ""};
-  const char* cure = view.cgroups.unified.empty() || !view.cgroups.v1.empty()
-                         ? "cgroups of version 1 are root's: boot with systemd.unified_cgroup_hierarchy=1"
-                         : "systemd-run --user --scope -p Delegate=yes launch ...";
-  return {"limits", Verdict::kLimited, std::string(plan.status().message()), cure};
+  // One of each controller.
+  ResourceLimits limits;
+  limits.memory_bytes = kSomeMemory;
+  limits.pids_limit = kSomeProcesses;
+  limits.cpu_quota_us = kCpuPeriodUs;
+  limits.blkio_weight = kSomeWeight;
+  absl::StatusOr<CgroupPlan> plan = PlanCgroups(view.cgroups, "doctor", limits, view.find_scope);
+  if (plan.ok()) return {"limits", Verdict::kGood, "memory, processes, CPUs and disk accesses can be limited", ""};
+  // "what is wrong; what to do"
+  std::pair<std::string, std::string> parts =
+      absl::StrSplit(std::string(plan.status().message()), absl::MaxSplits("; ", 1));
+  return {"limits", Verdict::kLimited, parts.first, parts.second};
 }
 
 Finding Tun(const DoctorView& view) {
@@ -139,6 +147,9 @@ DoctorView ReadDoctorView() {
   absl::StatusOr<std::string> fusefs = FindFusefs();
   if (fusefs.ok()) view.fusefs = *std::move(fusefs);
   view.cgroups = ReadCgroupView();
+  view.find_scope = [mount = view.cgroups.unified_mount](absl::string_view unit) {
+    return FindSystemdScope(mount, unit);
+  };
   return view;
 }
 

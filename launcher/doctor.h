@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/cgroup.h"
+#include "launcher/cgroup_plan.h"
 #include "launcher/identity.h"
 
 namespace acetate::launcher {
@@ -19,6 +19,7 @@ struct DoctorView {
   int tun_error = 0;                // errno of opening /dev/net/tun
   std::string fusefs;               // its path; empty when it is not found
   CgroupView cgroups;
+  FindScope find_scope = [](absl::string_view) { return absl::UnavailableError("systemd was not asked"); };
 };
 
 struct Finding {

@@ -8,8 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/syscalls.h"
+#include "launcher/cgroup.h"
 #include "launcher/client.h"
 #include "launcher/each.h"
 #include "launcher/error_line.h"
@@ -21,6 +25,7 @@
 #include "launcher/resolve.h"
 #include "launcher/streams.h"
 #include "launcher/supervise.h"
+#include "launcher/systemd_scope.h"
 #include "launcher/terminal.h"
 #include "launcher/verbs.h"
 
@@ -56,6 +61,38 @@ Spec Merge(const Spec& container, const Spec& asked) {
   if (spec.workdir.empty()) spec.workdir = container.workdir;
   if (!spec.user.has_value()) spec.user = container.user;
   return spec;
+}
+
+// The path of the last unit of systemd's on the way to a cgroup, which the unit's name ends; empty when there is none.
+std::string UnitAbove(const std::string& cgroup) {
+  for (const char* kind : {".scope/", ".service/"}) {
+    size_t end = cgroup.rfind(kind);
+    if (end != std::string::npos) return cgroup.substr(0, end + strlen(kind) - 1);
+  }
+  return "";
+}
+
+// The kernel moves a process only for who may write to the cgroup above both places. For a user in another part of
+// the tree than the container systemd does it, to where the container's launch is.
+absl::Status ComeNear(const RunRecord& record) {
+  const CgroupView view = ReadCgroupView();
+  if (view.unified.empty()) return absl::OkStatus();
+  for (const std::string& cgroup : record.cgroups) {
+    if (!absl::StartsWith(cgroup, view.unified_mount + "/")) continue;
+    std::string above = view.unified;
+    while (above.size() > view.unified_mount.size() && !absl::StartsWith(cgroup, above + "/")) {
+      above.resize(above.rfind('/'));
+    }
+    if (access((above + "/cgroup.procs").c_str(), W_OK) == 0) return absl::OkStatus();
+    const std::string unit = UnitAbove(record.leaf);
+    absl::Status status = absl::UnavailableError("it is in no unit of systemd's");
+    if (!unit.empty()) status = JoinSystemdUnit(unit.substr(unit.rfind('/') + 1), record.leaf.substr(unit.size()));
+    if (status.ok()) return status;
+    return absl::PermissionDeniedError(absl::StrCat("you may not move a process from the cgroup ", view.unified, " to ",
+                                                    cgroup, ": ", status.message(),
+                                                    "; call exec from where the container was started"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<UniqueFd>> OpenCgroups(const RunRecord& record) {
@@ -128,6 +165,7 @@ absl::StatusOr<int> ExecIn(const CommandLine& line, const Container& container) 
   if (answer->fds.size() != std::size(kNamespaceFiles)) return absl::InternalError("namespaces are missing");
   absl::StatusOr<Identity> identity = ChooseIdentity(ReadIdentitySources());
   if (!identity.ok()) return identity.status();
+  if (absl::Status s = ComeNear(container.record); !s.ok()) return s;
   absl::StatusOr<std::vector<UniqueFd>> cgroups = OpenCgroups(container.record);
   if (!cgroups.ok()) return cgroups.status();
   const Spec spec = Merge(container.config.spec, line.spec);

@@ -47,6 +47,7 @@ std::string ExplainPlan(const Plan& plan) {
   for (const PublishedPort& port : plan.spec.network.ports) ports.push_back(ShowPort(port));
   json["network"] = Json{{"mode", NetworkName(plan.network.mode)}, {"ports", ports}};
   json["cgroups"] = plan.cgroup.Directories();
+  json["limits_not_enforced"] = plan.cgroup.unenforced;
   json["fusefs"] = DaemonWords(plan);
   json["steps"] =
       Json{{"host", Lines(plan.host)}, {"helper", Lines(plan.helper)}, {"container", Lines(plan.container)}};

@@ -110,6 +110,12 @@ absl::Status Capability(Draft* draft, absl::string_view value) {
   return capability.status();
 }
 
+template <std::string ResourceLimits::*member>
+absl::Status Set(Draft* draft, absl::string_view value) {
+  draft->line.spec.limits.*member = std::string(value);
+  return ParseNumberList(value).status();
+}
+
 absl::Status ApplySecurityOption(Draft* draft, absl::string_view value) {
   // What Docker has to be asked for.
   if (value == "no-new-privileges" || value == "no-new-privileges=true") return absl::OkStatus();
@@ -241,9 +247,29 @@ const std::vector<Flag>& AllFlags() {
       {"security-opt", 0, "OPTION", "seccomp=FILE, a profile in Docker's format, or seccomp=unconfined.", kRun,
        ApplySecurityOption},
       {"memory", 'm', "SIZE", "Memory limit, such as 512m or 2g.", kRun,
-       [](Draft* d, absl::string_view v) { return Take(ParseMemory(v), &d->line.spec.memory_bytes); }},
+       [](Draft* d, absl::string_view v) { return Take(ParseMemory(v), &d->line.spec.limits.memory_bytes); }},
+      {"memory-swap", 0, "SIZE", "Limit of memory and swap together; -1 for none. Default: twice --memory.", kRun,
+       [](Draft* d, absl::string_view v) { return Take(ParseMemorySwap(v), &d->line.spec.limits.memory_swap); }},
+      {"memory-reservation", 0, "SIZE", "Memory that it keeps when others want some.", kRun,
+       [](Draft* d, absl::string_view v) {
+         return Take(ParseReservation(v), &d->line.spec.limits.memory_reservation);
+       }},
       {"pids-limit", 0, "NUMBER", "Limit of processes and threads; -1 for none.", kRun,
-       [](Draft* d, absl::string_view v) { return Take(ParsePidsLimit(v), &d->line.spec.pids_limit); }},
+       [](Draft* d, absl::string_view v) { return Take(ParsePidsLimit(v), &d->line.spec.limits.pids_limit); }},
+      {"cpus", 0, "NUMBER", "Limit of CPU time, such as 1.5 CPUs' worth.", kRun,
+       [](Draft* d, absl::string_view v) { return Take(ParseCpus(v), &d->line.spec.limits.cpu_quota_us); }},
+      {"cpu-shares", 0, "NUMBER", "Share of the CPUs when others want them too; the usual one is 1024.", kRun,
+       [](Draft* d, absl::string_view v) { return Take(ParseCpuShares(v), &d->line.spec.limits.cpu_shares); }},
+      {"cpuset-cpus", 0, "LIST", "The CPUs that it may run on, such as 0-2,4.", kRun,
+       Set<&ResourceLimits::cpuset_cpus>},
+      {"cpuset-mems", 0, "LIST", "The nodes that it may have memory of.", kRun, Set<&ResourceLimits::cpuset_mems>},
+      {"blkio-weight", 0, "NUMBER", "Weight of its disk accesses, 10 to 1000.", kRun,
+       [](Draft* d, absl::string_view v) { return Take(ParseBlkioWeight(v), &d->line.spec.limits.blkio_weight); }},
+      {"best-effort", 0, nullptr, "Go on without limits that cannot be enforced, with a warning.", kRun,
+       [](Draft* d, absl::string_view v) {
+         d->line.spec.limits.best_effort = v == "true";
+         return absl::OkStatus();
+       }},
       {"explain", 0, nullptr, "Print what would be done, as JSON, and do nothing.", kRun,
        Choose<CommandLine::Action::kExplain>},
       {"attach", 'a', nullptr, "Stay with it, as run does without -d.", kStart, Switch<&VerbOptions::attach>},

@@ -128,6 +128,7 @@ absl::Status TakeRest(std::vector<std::string> rest, CommandLine* line) {
   if (line->verb == Verb::kRun) {
     line->spec.command = std::move(rest);
     if (line->spec.image.empty()) return Missing("flag --image is missing", entry);
+    if (absl::Status s = CheckLimits(line->spec.limits); !s.ok()) return s;
     return line->spec.command.empty() ? Missing("no command given", entry) : absl::OkStatus();
   }
   if (line->verb == Verb::kExec && !rest.empty()) {

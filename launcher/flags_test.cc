@@ -43,7 +43,7 @@ TEST(FlagsTest, ValuesAreWrittenInAnyOfDockersWays) {
   for (auto words :
        std::vector<std::vector<std::string>>{{"-m", "1g"}, {"-m1g"}, {"-m=1g"}, {"--memory", "1g"}, {"--memory=1g"}}) {
     words.insert(words.end(), {"--image=d", "x"});
-    EXPECT_EQ(MustParse(words).memory_bytes, 1u << 30) << words[0];
+    EXPECT_EQ(MustParse(words).limits.memory_bytes, 1u << 30) << words[0];
   }
 }
 
@@ -80,6 +80,9 @@ TEST(FlagsTest, ErrorsNameTheFlag) {
   EXPECT_THAT(ErrorOf({"--image=d", "-u", "-1", "x"}), HasSubstr("--user \"-1\""));
   EXPECT_THAT(ErrorOf({"--image=d", "-u", "", "x"}), HasSubstr("--user \"\""));
   EXPECT_THAT(ErrorOf({"--image=d", "--pids-limit", "many", "x"}), HasSubstr("--pids-limit \"many\""));
+  EXPECT_THAT(ErrorOf({"--image=d", "--cpus", "two", "x"}), HasSubstr("--cpus \"two\" is not a number of CPUs"));
+  EXPECT_THAT(ErrorOf({"--image=d", "--cpuset-cpus", "0-", "x"}), HasSubstr("--cpuset-cpus \"0-\" is not a list"));
+  EXPECT_THAT(ErrorOf({"--image=d", "--memory-swap", "1g", "x"}), HasSubstr("give --memory as well"));
   EXPECT_THAT(ErrorOf({"--image=d", "-w", "srv", "x"}), HasSubstr("--workdir \"srv\""));
   EXPECT_THAT(ErrorOf({"--image=", "x"}), HasSubstr("--image"));
   EXPECT_THAT(ErrorOf({"--image"}), HasSubstr("--image needs a value"));

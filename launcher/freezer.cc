@@ -1,22 +1,16 @@
 #include "launcher/freezer.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "common/errno_or.h"
 #include "common/syscalls.h"
-#include "launcher/files.h"
+#include "launcher/cgroup.h"
 
 namespace acetate::launcher {
 namespace {
-
-constexpr int kFreezeSeconds = 10;
 
 // Sends `signal` to all processes of a pid namespace but its PID 1, at once: kill(-1), from within.
 Errno SignalOthers(int pid_namespace, int signal) {
@@ -38,31 +32,10 @@ Errno SignalOthers(int pid_namespace, int signal) {
   return WIFEXITED(status) ? Errno(WEXITSTATUS(status)) : Errno(EINTR);
 }
 
-bool IsFrozen(const std::string& cgroup) {
-  return absl::StrContains(ReadFileOrEmpty(cgroup + "/cgroup.events"), "frozen 1");
-}
-
-absl::Status Freeze(const std::string& cgroup) {
-  Errno error = WriteExisting(cgroup + "/cgroup.freeze", "1");
-  if (!error.ok()) return ErrnoToStatus(error, absl::StrCat("write 1 to ", cgroup, "/cgroup.freeze"));
-  ErrnoOr<UniqueFd> events = sys::OpenAt(AT_FDCWD, (cgroup + "/cgroup.events").c_str(), O_RDONLY);
-  if (!events.ok()) return ErrnoToStatus(events.error(), absl::StrCat("open ", cgroup, "/cgroup.events"));
-  for (int i = 0; i < kFreezeSeconds && !IsFrozen(cgroup); ++i) {
-    // The kernel tells of a change after the file was read through this fd.
-    char buffer[256];
-    if (pread(events->get(), buffer, sizeof(buffer), 0) >= 0 && IsFrozen(cgroup)) break;
-    pollfd changed = {events->get(), POLLPRI, 0};
-    poll(&changed, 1, 1000);
-  }
-  if (IsFrozen(cgroup)) return absl::OkStatus();
-  WriteExisting(cgroup + "/cgroup.freeze", "0").IgnoreError();
-  return absl::DeadlineExceededError("a process of the container cannot be frozen: it waits in the kernel");
-}
-
 }  // namespace
 
 absl::Status Pause(const Freezable& container) {
-  if (!container.cgroup.empty()) return Freeze(container.cgroup);
+  if (!container.cgroup.empty()) return FreezeCgroup(container.cgroup);
   // PID 1 first: it would see its children stop.
   Errno error = sys::PidFdSendSignal(container.init_pidfd, SIGSTOP);
   if (error.ok()) error = SignalOthers(container.pid_namespace, SIGSTOP);
@@ -72,11 +45,7 @@ absl::Status Pause(const Freezable& container) {
 }
 
 absl::Status Unpause(const Freezable& container) {
-  if (!container.cgroup.empty()) {
-    Errno error = WriteExisting(container.cgroup + "/cgroup.freeze", "0");
-    return error.ok() ? absl::OkStatus()
-                      : ErrnoToStatus(error, absl::StrCat("write 0 to ", container.cgroup, "/cgroup.freeze"));
-  }
+  if (!container.cgroup.empty()) return ThawCgroup(container.cgroup);
   Errno error = SignalOthers(container.pid_namespace, SIGCONT);
   Errno first = sys::PidFdSendSignal(container.init_pidfd, SIGCONT);
   if (error.ok()) error = first;

@@ -1,5 +1,6 @@
-// Stopping all processes of a container for a while, and letting them go on: through its cgroup where there is one of
-// v2, which the processes do not notice; else by SIGSTOP and SIGCONT, of which parents inside may learn by wait(2).
+// Stopping all processes of a container for a while, and letting them go on: through its cgroup where there is one
+// that can (of v2, or of v1's freezer), which the processes do not notice; else by SIGSTOP and SIGCONT, of which
+// parents inside may learn by wait(2).
 #pragma once
 
 #include <string>
@@ -10,7 +11,7 @@
 namespace acetate::launcher {
 
 struct Freezable {
-  std::string cgroup;  // the container's v2 cgroup; empty: none
+  std::string cgroup;  // that holds all of them and can be frozen; empty: none
   int init_pidfd = -1;
   int pid_namespace = -1;  // fd of the container's
 };

@@ -10,6 +10,7 @@
 #include "launcher/config_file.h"
 #include "launcher/files.h"
 #include "launcher/record.h"
+#include "launcher/systemd_scope.h"
 
 namespace acetate::launcher {
 namespace {
@@ -19,7 +20,9 @@ using When = UndoList::When;
 
 class HostSteps {
  public:
-  HostSteps(const Plan& plan, HostState* state) : plan_(plan), state_(state) {}
+  HostSteps(const Plan& plan, HostState* state) : plan_(plan), state_(state) {
+    state_->unenforced = plan.cgroup.unenforced;
+  }
 
   absl::Status Run() {
     for (const Step<HostAction>& step : plan_.host) {
@@ -40,6 +43,7 @@ class HostSteps {
     record.name_link = plan_.store.name_link;
     record.runtime_dir = plan_.runtime_dir;
     record.cgroups = plan_.cgroup.Directories();
+    record.leaf = plan_.cgroup.leaf;
     absl::StatusOr<UniqueFd> fd = CreateRecord(plan_.store.record, record);
     if (!fd.ok()) return fd.status();
     state_->record = *std::move(fd);
@@ -80,6 +84,22 @@ class HostSteps {
     return absl::OkStatus();
   }
 
+  // Ends by itself when the last process in it does.
+  absl::Status Do(const StartScope& action) {
+    absl::Status status = StartSystemdScope(action.unit);
+    if (!status.ok()) return absl::Status(status.code(), absl::StrCat(*what_, ": ", status.message()));
+    const std::string present = ReadCgroupView().unified;
+    if (present == action.directory) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat(*what_, ": it is in ", present, ", not in ", action.directory));
+  }
+
+  absl::Status Do(const StepAside& action) {
+    if (absl::Status s = MakeDirectory(action.leaf, 0755); !s.ok()) return s;
+    // The scope goes with all that is in it.
+    if (plan_.cgroup.scope.empty()) state_->undo.Add(Kind::kLeaf, When::kAlways, action.leaf);
+    return MoveProcesses(action.leaf.substr(0, action.leaf.rfind('/')), action.leaf);
+  }
+
   absl::Status Do(const MakeCgroupDirectory& action) {
     if (absl::Status s = MakeDirectory(action.path, 0755); !s.ok()) return s;
     state_->undo.Add(Kind::kCgroup, When::kAlways, action.path);
@@ -95,8 +115,16 @@ class HostSteps {
   absl::Status Do(const EnableControllers& action) { return Named(WriteExisting(action.file, action.controllers)); }
 
   absl::Status Do(const WriteLimit& action) {
-    Errno error = WriteExisting(action.limit.file, action.limit.value);
-    return action.limit.optional && error == ENOENT ? absl::OkStatus() : Named(error);
+    bool written = false;
+    for (const CgroupLimit::Setting& setting : action.limit.settings) {
+      Errno error = WriteExisting(setting.file, setting.value);
+      if (!error.ok() && error != ENOENT) return Named(error);
+      written = written || error.ok();
+    }
+    if (written || action.limit.optional) return absl::OkStatus();
+    if (!plan_.spec.limits.best_effort) return absl::FailedPreconditionError(LacksFile(action.limit));
+    state_->unenforced.push_back(LacksFile(action.limit));
+    return absl::OkStatus();
   }
 
   absl::Status MakeDirectory(const std::string& path, mode_t mode) {

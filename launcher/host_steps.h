@@ -16,6 +16,8 @@ struct HostState {
   UniqueFd record;                 // locked
   UniqueFd unified_cgroup;         // directory of the v2 cgroup; invalid when there is none
   std::vector<UniqueFd> v1_procs;  // cgroup.procs of each v1 cgroup
+  // With --best-effort: why limits are not enforced, one sentence each; those that the plan knew of included.
+  std::vector<std::string> unenforced;
 };
 
 // Runs the steps in order. On failure the error says which step failed and why; the caller undoes what was done.

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/errno_or.h"
 #include "common/syscalls.h"
 #include "launcher/bridge_keeper.h"
@@ -104,6 +105,9 @@ absl::StatusOr<int> Run(const Spec& spec, const std::string& existing_id, const 
   pid_t helper = 0;
   UniqueFd control;
   absl::Status status = RunHostSteps(*plan, &host);
+  if (status.ok() && !host.unenforced.empty()) {
+    PrintErrorLine(absl::StrCat("warning: ", absl::StrJoin(host.unenforced, "; ")));
+  }
   if (status.ok()) status = StartHelper(*plan, &host, std::move(stale), std::move(bridge), mask, &helper, &control);
   if (!status.ok()) {
     if (helper != 0) {

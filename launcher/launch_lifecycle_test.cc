@@ -226,45 +226,5 @@ TEST_P(LifecycleTest, TheHelperAndTheLauncherHoldNoReferenceToTheUnion) {
   host_->Wait(std::move(running_));
 }
 
-class LimitTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      host_ = std::make_unique<LaunchFixture>(Who::kRoot);
-    } catch (const std::exception& reason) {
-      GTEST_SKIP() << reason.what();
-    }
-    Result probe = host_->Run({"--rm", "-m", "64m", "--pids-limit", "20"}, {"true"});
-    if (probe.status == 125) GTEST_SKIP() << probe.err;
-    ASSERT_EQ(probe.status, 0) << probe;
-  }
-  std::unique_ptr<LaunchFixture> host_;
-};
-
-TEST_F(LimitTest, AProcessBeyondItsMemoryIsKilledAndThatIsSaid) {
-  Result result = host_->Shell({"--rm", "-m", "16m"}, "x=12345678; while :; do x=$x$x; done");
-  EXPECT_EQ(result.status, 137) << result;
-  EXPECT_EQ(result.err, "launch: out of memory: the kernel killed 1 process at the limit of 16 MiB\n");
-}
-
-TEST_F(LimitTest, OnlySoManyProcessesCanBe) {
-  Result result = host_->Shell({"--rm", "--pids-limit", "5"}, "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo no");
-  EXPECT_NE(result.status, 0) << result;
-  EXPECT_THAT(result.err, HasSubstr("fork"));
-}
-
-TEST_F(LimitTest, TheContainerIsItsOwnCgroupsRoot) {
-  Result result = host_->Shell({"--rm", "-m", "64m"}, "grep -E ':memory:|^0:' /proc/self/cgroup");
-  EXPECT_EQ(result.status, 0) << result;
-  EXPECT_THAT(result.out, ::testing::AnyOf(HasSubstr(":memory:/\n"), HasSubstr("0::/\n")));
-  EXPECT_THAT(result.out, ::testing::Not(HasSubstr("acetate")));
-}
-
-TEST_F(LimitTest, NoCgroupStays) {
-  Result result = host_->Shell({"--rm", "-m", "64m", "--pids-limit", "20"}, "hostname; (sleep 100 &)");
-  EXPECT_EQ(result.status, 0) << result;
-  EXPECT_TRUE(CgroupsOf(result.out.substr(0, 12)).empty());
-}
-
 }  // namespace
 }  // namespace acetate::launcher

@@ -39,6 +39,13 @@ void AddHostSteps(bool exists, Plan* plan) {
   if (std::string names = absl::StrJoin(plan->EtcFiles(), ", "); !names.empty()) {
     add(absl::StrCat("write ", names, " in ", plan->runtime_dir), WriteEtcFiles{});
   }
+  if (!plan->cgroup.scope.empty()) {
+    add(absl::StrCat("have systemd start ", plan->cgroup.scope, " with launch in it"),
+        StartScope{plan->cgroup.scope, plan->cgroup.scope_directory});
+  }
+  if (!plan->cgroup.leaf.empty()) {
+    add(absl::StrCat("step aside into the cgroup ", plan->cgroup.leaf), StepAside{plan->cgroup.leaf});
+  }
   if (!plan->cgroup.enable_in.empty()) {
     add(absl::StrCat("write ", plan->cgroup.enable, " to ", plan->cgroup.enable_in),
         EnableControllers{plan->cgroup.enable_in, plan->cgroup.enable});
@@ -47,7 +54,13 @@ void AddHostSteps(bool exists, Plan* plan) {
     add(absl::StrCat("make the cgroup ", path), MakeCgroupDirectory{path});
   }
   for (const CgroupLimit& limit : plan->cgroup.limits) {
-    add(absl::StrCat("write ", limit.value, " to ", limit.file), WriteLimit{limit});
+    std::string settings = absl::StrJoin(limit.settings, " and ", [](std::string* out, const auto& setting) {
+      absl::StrAppend(out, setting.value, " to ", setting.file);
+    });
+    const char* which = limit.optional              ? ", if there is one"
+                        : limit.settings.size() > 1 ? ", what there is of them"
+                                                    : "";
+    add(absl::StrCat("write ", settings, which), WriteLimit{limit});
   }
 }
 

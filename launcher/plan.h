@@ -15,7 +15,7 @@
 #include <variant>
 #include <vector>
 
-#include "launcher/cgroup.h"
+#include "launcher/cgroup_plan.h"
 #include "launcher/identity.h"
 #include "launcher/image.h"
 #include "launcher/network.h"
@@ -35,6 +35,15 @@ struct MakeContainer {};
 struct MakeRuntimeDirectory {};
 // Those of /etc that the network makes, in the runtime directory.
 struct WriteEtcFiles {};
+// A unit of systemd's, with this process in it, of which the container's cgroup is to be a part.
+struct StartScope {
+  std::string unit;
+  std::string directory;  // the cgroup that it is to have
+};
+// This process, and those that it started, leave their cgroup for a new one below, so that it can pass controllers on.
+struct StepAside {
+  std::string leaf;
+};
 struct MakeCgroupDirectory {
   std::string path;
 };
@@ -45,8 +54,9 @@ struct EnableControllers {
 struct WriteLimit {
   CgroupLimit limit;
 };
-using HostAction = std::variant<MakeStoreDirectory, WriteRecord, ClaimName, MakeContainer, MakeRuntimeDirectory,
-                                WriteEtcFiles, MakeCgroupDirectory, EnableControllers, WriteLimit>;
+using HostAction =
+    std::variant<MakeStoreDirectory, WriteRecord, ClaimName, MakeContainer, MakeRuntimeDirectory, WriteEtcFiles,
+                 StartScope, StepAside, MakeCgroupDirectory, EnableControllers, WriteLimit>;
 
 // ---- what the helper does
 

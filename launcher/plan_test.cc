@@ -193,7 +193,7 @@ TEST(PlanTest, LimitsAreWrittenAfterTheirCgroupsAreMade) {
   inputs.cgroup.unified = "/c/acetate-x";
   inputs.cgroup.enable_in = "/c/cgroup.subtree_control";
   inputs.cgroup.enable = "+memory";
-  inputs.cgroup.limits = {{"/c/acetate-x/memory.max", "1", false}};
+  inputs.cgroup.limits = {{"--memory", {{"/c/acetate-x/memory.max", "1"}}}};
   std::vector<std::string> lines;
   for (const Step<HostAction>& step : MakePlan(Wanted(), inputs).host) lines.push_back(step.what);
   ASSERT_EQ(lines.size(), 7u);

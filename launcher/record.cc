@@ -54,6 +54,7 @@ std::string FormatRecord(const RunRecord& record) {
   add("name", record.name_link);
   add("runtime", record.runtime_dir);
   for (const std::string& cgroup : record.cgroups) add("cgroup", cgroup);
+  add("leaf", record.leaf);
   if (record.init != 0) absl::StrAppend(&text, "init ", record.init, " ", record.init_start, "\n");
   return text;
 }
@@ -69,6 +70,7 @@ RunRecord ParseRecord(absl::string_view text) {
     if (field.first == "name") record.name_link = value;
     if (field.first == "runtime") record.runtime_dir = value;
     if (field.first == "cgroup") record.cgroups.push_back(value);
+    if (field.first == "leaf") record.leaf = value;
     if (field.first == "init") {
       std::vector<absl::string_view> numbers = absl::StrSplit(value, ' ');
       if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &record.init) ||

@@ -22,6 +22,7 @@ RunRecord Example() {
   record.name_link = "/s/names/a";
   record.runtime_dir = "/run/odd \n name";
   record.cgroups = {"/c/1", "/c/2"};
+  record.leaf = "/c/aside";
   return record;
 }
 
@@ -35,6 +36,7 @@ TEST(RecordTest, ReadsWhatItWrites) {
   EXPECT_EQ(read.name_link, record.name_link);
   EXPECT_EQ(read.runtime_dir, record.runtime_dir);
   EXPECT_THAT(read.cgroups, ElementsAre("/c/1", "/c/2"));
+  EXPECT_EQ(read.leaf, "/c/aside");
   EXPECT_EQ(read.init, 42);
   EXPECT_EQ(read.init_start, 123456789012u);
 }

@@ -12,6 +12,7 @@
 #include "launcher/daemon.h"
 #include "launcher/network.h"
 #include "launcher/network_process.h"
+#include "launcher/systemd_scope.h"
 
 namespace acetate::launcher {
 namespace {
@@ -117,8 +118,10 @@ absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
   if (!network.ok()) return network.status();
   inputs.network = *std::move(network);
   if (absl::Status s = CheckPortsAreFree(spec.network.ports); !s.ok()) return s;
-  absl::StatusOr<CgroupPlan> cgroup =
-      PlanCgroups(ReadCgroupView(), ShortId(inputs.id), spec.memory_bytes, spec.pids_limit);
+  const CgroupView view = ReadCgroupView();
+  absl::StatusOr<CgroupPlan> cgroup = PlanCgroups(
+      view, ShortId(inputs.id), spec.limits,
+      [&](absl::string_view unit) { return FindSystemdScope(view.unified_mount, unit); });
   if (!cgroup.ok()) return cgroup.status();
   inputs.cgroup = *std::move(cgroup);
 

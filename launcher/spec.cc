@@ -224,6 +224,15 @@ absl::StatusOr<uint64_t> ParseMemory(absl::string_view text) {
   return size;
 }
 
+absl::StatusOr<int64_t> ParseMemorySwap(absl::string_view text) {
+  if (text == "-1") return kUnlimitedSwap;
+  absl::StatusOr<uint64_t> size = ParseSize(text);
+  if (!size.ok()) return size.status();
+  return static_cast<int64_t>(*size);
+}
+
+absl::StatusOr<uint64_t> ParseReservation(absl::string_view text) { return ParseSize(text); }
+
 absl::StatusOr<uint64_t> ParseLogSize(absl::string_view text) {
   if (text == "-1") return 0;
   absl::StatusOr<uint64_t> size = ParseSize(text);

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "launcher/limits.h"
 #include "launcher/network.h"
 
 namespace acetate::launcher {
@@ -63,8 +64,7 @@ struct Spec {
   std::string seccomp;          // a profile's path, or "unconfined"; empty: the default profile
   std::string seccomp_profile;  // what the file says
   bool read_only = false;       // the root
-  uint64_t memory_bytes = 0;    // 0: no limit
-  uint64_t pids_limit = 0;      // 0: no limit
+  ResourceLimits limits;
   bool detach = false;
   bool interactive = false;  // stdin is the container's
   bool terminal = false;
@@ -103,6 +103,12 @@ std::string FormatUlimit(const Ulimit& limit);
 // Bytes: a whole number with b, k, m, g or t behind it, powers of 1024; "1g", "512MB" and "512MiB" are all read. Less
 // than 6 MiB, in which no container starts, is an error.
 absl::StatusOr<uint64_t> ParseMemory(absl::string_view text);
+
+// --memory-swap: a size, or -1 for no limit (kUnlimitedSwap); 0 means none asked for.
+absl::StatusOr<int64_t> ParseMemorySwap(absl::string_view text);
+
+// --memory-reservation: a size; 0 means none.
+absl::StatusOr<uint64_t> ParseReservation(absl::string_view text);
 
 // A number of processes; 0 and -1 mean no limit and give 0.
 absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text);

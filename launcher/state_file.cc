@@ -40,6 +40,11 @@ std::string FormatState(const ContainerState& state) {
   json["address"] = state.address;
   json["exit_status"] = state.exit_status;
   json["message"] = state.message;
+  json["statistics"] = Json::object();
+  for (const StatisticsField& field : kStatisticsFields) {
+    const std::optional<uint64_t>& value = state.statistics.*field.value;
+    if (value.has_value()) json["statistics"][field.name] = *value;
+  }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -63,6 +68,13 @@ ContainerState ParseState(absl::string_view text) {
   state.address = string("address");
   state.exit_status = number("exit_status");
   state.message = string("message");
+  for (const StatisticsField& field : kStatisticsFields) {
+    if (!json.contains("statistics") || !json["statistics"].is_object()) break;
+    const Json& statistics = json["statistics"];
+    if (statistics.contains(field.name) && statistics[field.name].is_number_unsigned()) {
+      state.statistics.*field.value = statistics[field.name].get<uint64_t>();
+    }
+  }
   return state;
 }
 

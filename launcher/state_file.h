@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "common/errno_or.h"
+#include "launcher/cgroup_stats.h"
 
 namespace acetate::launcher {
 
@@ -17,13 +18,14 @@ struct ContainerState {
   // kCreated: its command was not executed yet.
   enum class Status { kCreated, kRunning, kPaused, kExited };
   Status status = Status::kCreated;
-  pid_t pid = 0;         // PID 1's number on the host; 0 when it does not run
-  std::string started;   // see timestamp.h
-  std::string finished;  // empty while it runs
-  int exit_status = 0;   // when it has ended: as launch exits
-  std::string message;   // what launch had to say about the end, or its network's; mostly empty
-  std::string network;   // see NetworkName(); empty until it runs
-  std::string address;   // in its network; empty when not known
+  pid_t pid = 0;                // PID 1's number on the host; 0 when it does not run
+  std::string started;          // see timestamp.h
+  std::string finished;         // empty while it runs
+  int exit_status = 0;          // when it has ended: as launch exits
+  std::string message;          // what launch had to say about the end, or its network's; mostly empty
+  std::string network;          // see NetworkName(); empty until it runs
+  std::string address;          // in its network; empty when not known
+  CgroupStatistics statistics;  // when it has ended: what it had used
 };
 
 // "created", "running", "paused", "exited".

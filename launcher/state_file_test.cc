@@ -15,8 +15,13 @@ using Status = ContainerState::Status;
 TEST(StateFileTest, WhatIsWrittenIsRead) {
   TempDir dir;
   ContainerState state{Status::kExited, 0, "2026-11-25T09:30:00Z", "2026-11-25T09:31:00Z", 137, "said \"so\"\n\xff"};
+  state.statistics.cpu_us = 12;
+  state.statistics.memory_peak_bytes = uint64_t{1} << 40;
   ASSERT_TRUE(WriteState(dir.path(), state).ok());
   ContainerState read = ReadState(dir.path());
+  EXPECT_EQ(read.statistics.cpu_us, 12u);
+  EXPECT_EQ(read.statistics.memory_peak_bytes, uint64_t{1} << 40);
+  EXPECT_EQ(read.statistics.oom_kills, std::nullopt);
   EXPECT_EQ(read.status, Status::kExited);
   EXPECT_EQ(read.started, state.started);
   EXPECT_EQ(read.finished, state.finished);
@@ -34,10 +39,12 @@ TEST(StateFileTest, ANewStateTakesThePlaceOfTheOldOneAndNothingElseStays) {
 }
 
 TEST(StateFileTest, GarbageIsTheStateOfANewContainer) {
-  for (const char* text : {"", "{", "[]", "7", "{\"status\":3,\"pid\":\"x\"}", "{\"status\":\"unknown\"}"}) {
+  for (const char* text : {"", "{", "[]", "7", "{\"status\":3,\"pid\":\"x\"}", "{\"statistics\":[1]}",
+                           "{\"statistics\":{\"cpu_us\":-1}}", "{\"status\":\"unknown\"}"}) {
     ContainerState state = ParseState(text);
     EXPECT_EQ(state.status, Status::kCreated) << text;
     EXPECT_EQ(state.pid, 0) << text;
+    EXPECT_EQ(state.statistics.cpu_us, std::nullopt) << text;
   }
 }
 

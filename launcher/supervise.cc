@@ -19,6 +19,7 @@
 #include "common/errno_or.h"
 #include "common/syscalls.h"
 #include "launcher/cgroup.h"
+#include "launcher/cgroup_stats.h"
 #include "launcher/error_line.h"
 #include "launcher/files.h"
 #include "launcher/freezer.h"
@@ -137,7 +138,7 @@ class Supervisor {
       return session_.Reply(client, Message::kRefused, paused ? "it is paused already" : "it is not paused");
     }
     constexpr size_t kPid = 1;  // of kNamespaceFiles
-    Freezable container{plan_.cgroup.unified, p_.init_pidfd.get(), namespaces_[kPid].get()};
+    Freezable container{plan_.cgroup.Whole(), p_.init_pidfd.get(), namespaces_[kPid].get()};
     absl::Status status = paused ? Pause(container) : Unpause(container);
     if (!status.ok()) return session_.Reply(client, Message::kRefused, std::string(status.message()));
     paused_ = paused;
@@ -183,10 +184,10 @@ class Supervisor {
     }
   }
 
-  // With PID 1 dies all of its namespace; the cgroup also holds what may have been moved out of it.
+  // With PID 1 dies all of its namespace; the cgroup also holds what exec is just adding to it.
   void KillContainer() {
     if (!init_alive_) return;
-    if (!plan_.cgroup.unified.empty()) KillCgroup(plan_.cgroup.unified);
+    if (!plan_.cgroup.Whole().empty()) KillCgroup(plan_.cgroup.Whole());
     sys::PidFdSendSignal(p_.init_pidfd.get(), SIGKILL).IgnoreError();
   }
 
@@ -308,6 +309,10 @@ class Supervisor {
     state_.finished = FormatSeconds(time(nullptr));
     state_.exit_status = outcome.exit_status;
     if (!outcome.message.empty()) state_.message = outcome.message;
+    state_.statistics = ReadCgroupStatistics(plan_.cgroup.Directories());
+    // Of what is over there is none.
+    state_.statistics.memory_bytes.reset();
+    state_.statistics.processes.reset();
     KeepState();
     return outcome;
   }
@@ -340,7 +345,7 @@ class Supervisor {
       if (killed > 0) {
         outcome.message =
             absl::StrCat("out of memory: the kernel killed ", killed, killed == 1 ? " process" : " processes",
-                         " at the limit of ", plan_.spec.memory_bytes >> 20, " MiB");
+                         " at the limit of ", plan_.spec.limits.memory_bytes >> 20, " MiB");
       }
     }
     return outcome;

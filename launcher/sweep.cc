@@ -75,6 +75,7 @@ std::vector<Stale> SweepHost(const std::string& store_root) {
     KillRecordedInit(left.record);
     // What cannot be removed now is tried again next time: its record stays.
     for (const std::string& cgroup : left.record.cgroups) RemoveCgroup(cgroup).IgnoreError();
+    if (!left.record.leaf.empty()) LeaveLeaf(left.record.leaf).IgnoreError();
     if (!left.record.runtime_dir.empty()) RemoveTree(left.record.runtime_dir).IgnoreError();
     if (!left.record.remove_container && !left.record.container.empty()) NoteEnd(left.record.container);
   }

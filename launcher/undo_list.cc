@@ -22,6 +22,8 @@ absl::Status Undo(UndoList::Kind kind, const std::string& path) {
       return RemoveTree(path);
     case UndoList::Kind::kCgroup:
       return RemoveCgroup(path);
+    case UndoList::Kind::kLeaf:
+      return LeaveLeaf(path);
   }
   return absl::OkStatus();
 }

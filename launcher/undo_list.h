@@ -12,7 +12,8 @@ namespace acetate::launcher {
 
 class UndoList {
  public:
-  enum class Kind { kFile, kEmptyDirectory, kTree, kCgroup };
+  enum class Kind { kFile, kEmptyDirectory, kTree, kCgroup, kLeaf };
+  // kLeaf: where launch itself stepped aside to (LeaveLeaf).
   // kAlways: goes whenever the container ends. kWithContainer: stays when the container is kept.
   enum class When { kAlways, kWithContainer };
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "launcher/cgroup_stats.h"
 #include "launcher/each.h"
 #include "launcher/error_line.h"
 #include "launcher/files.h"
@@ -66,6 +67,17 @@ Json NetworkJson(const Container& container) {
       {"mode", container.state.network}, {"address", container.live ? container.state.address : ""}, {"ports", ports}};
 }
 
+Json StatisticsJson(const Container& container) {
+  const CgroupStatistics statistics =
+      container.live ? ReadCgroupStatistics(container.record.cgroups) : container.state.statistics;
+  Json json;
+  for (const StatisticsField& field : kStatisticsFields) {
+    const std::optional<uint64_t>& value = statistics.*field.value;
+    json[field.name] = value.has_value() ? Json(*value) : Json(nullptr);
+  }
+  return json;
+}
+
 Json Details(const Container& container) {
   const Spec& spec = container.config.spec;
   Json json = Summary(container);
@@ -82,6 +94,7 @@ Json Details(const Container& container) {
   json["upper"] = container.paths.upper;
   json["log"] = container.config.spec.HasSession() ? Json(container.paths.container + "/log") : Json(nullptr);
   json["cgroups"] = container.record.cgroups;
+  json["statistics"] = StatisticsJson(container);
   return json;
 }
 

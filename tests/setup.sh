@@ -3,7 +3,7 @@
 #
 #   build       what compiling needs, and libfuse 3.18 when the system's is older
 #   quickstart  that, what making images and mounting needs, and the unprivileged user
-#   test        that, what the tests compare with, and the image that they run (the default)
+#   test        that, what the tests compare with, and the image and the kernel that they run (the default)
 #   benchmark   that, and what only the benchmark compares with
 #
 # Installing packages and creating the user take root; without it, what is missing is named and the exit status is 1.
@@ -16,6 +16,8 @@ source tests/lib/say.sh
 source tests/lib/packages.sh
 # shellcheck source=tests/lib/libfuse.sh
 source tests/lib/libfuse.sh
+# shellcheck source=tests/lib/kernel.sh
+source tests/lib/kernel.sh
 # shellcheck source=tests/lib/users.sh
 source tests/lib/users.sh
 # shellcheck source=tests/lib/image.sh
@@ -39,6 +41,7 @@ fi
 images="$(images_dir)"
 if [[ $mode == test || $mode == benchmark ]]; then
   provide_test_image "$images"
+  vm_kernel="$(provide_vm_kernel)"
 fi
 
 # The settings of this checkout. Bazel hashes neither the system's headers nor its archives, so what it may take from its
@@ -50,6 +53,8 @@ settings="build --repo_env=ACETATE_LIBFUSE_PREFIX=$prefix
 build --action_env=ACETATE_SYSTEM_LIBRARIES=$versions"
 [[ ! -f $images/layers.list ]] || settings+="
 test --test_env=ACETATE_IMAGES=$images"
+[[ -z ${vm_kernel:-} ]] || settings+="
+test --test_env=ACETATE_VM_KERNEL=$vm_kernel"
 # Rewritten only when it differs: Bazel forgets what it analysed when its options change.
 if [[ ! -f .bazelrc.local || "$(cat .bazelrc.local)" != "$settings" ]]; then
   printf '%s\n' "$settings" >.bazelrc.local

@@ -51,6 +51,11 @@ def _system_library_impl(ctx):
                 # include directory, so that <fuse3/fuse.h> names the same header with and without a prefix.
                 ctx.symlink(prefix + "/include", "headers")
                 includes.append("headers")
+            elif flag.startswith("-I"):
+                # Directories of the system's for one library alone; Bazel wants to be told about them, too.
+                directory = "headers/%s/%d" % (name, len(includes))
+                ctx.symlink(flag[2:], directory)
+                includes.append(directory)
         packages.setdefault(package, []).append(
             """cc_library(
     name = "{name}",
@@ -137,6 +142,10 @@ def system_libraries():
     _system_library(
         name = "libseccomp",
         targets = {":libseccomp": ["libseccomp"]},
+    )
+    _system_library(
+        name = "libdbus",
+        targets = {":libdbus": ["dbus-1"]},
     )
     _system_library(
         name = "nlohmann_json",

@@ -9,8 +9,8 @@ _launch_containers() {
 _launch_flags() {
   case "$1" in
     run)
-      flags="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --read-only --ulimit --cap-add --cap-drop --security-opt --memory -m --pids-limit --explain --help --version"
-      with_value="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --ulimit --cap-add --cap-drop --security-opt --memory -m --pids-limit"
+      flags="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --read-only --ulimit --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight --best-effort --explain --help --version"
+      with_value="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --ulimit --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight"
       ;;
     start)
       flags="--interactive -i --detach-keys --attach -a --help"

@@ -22,6 +22,7 @@ build       libbenchmark-dev        Google Benchmark
 build       nlohmann-json3-dev      JSON
 build       libcap-dev              capabilities
 build       libseccomp-dev          system call filters
+build       libdbus-1-dev           asking systemd for cgroups
 build       libssl-dev              digests of layers
 build       dpkg-dev                unpacks the source of a newer libfuse
 build       meson                   builds a newer libfuse
@@ -44,6 +45,7 @@ test        iproute2                the bridge of containers of root
 test        nftables                the same
 test        passt                   networks of containers without privilege
 test        podman                  a container engine on top of fusefs
+test        qemu-system-x86         boots an older kernel, with cgroups of version 2 alone
 test        python3                 reads the test reports and the mutations
 test        rsync                   a real program for the container
 test        runc                    the runtime of podman; crun refuses hybrid cgroups
