@@ -75,30 +75,36 @@ void Calls() {
   for (const Call& call : kCalls) Tell(call.name, syscall(call.number, call.a, call.b, call.c, 0L, 0L, 0L) >= 0);
 }
 
-// The same through the door for 32-bit programs.
-void Calls32() {
-#if defined(__x86_64__)
-  for (const Call& call : kCalls) {
-    const long result = ThirtyTwoBitCall(call);
-    errno = static_cast<int>(-result);
-    Tell(call.name, result >= 0);
-  }
-#endif
-}
-
-// The same by the numbers of the x32 ABI. A filter may kill for it.
-void CallsX32() {
-  constexpr long kX32 = 0x40000000;
+// Makes each call in a child, which may be killed for it.
+template <typename Make>
+void EachInAChild(const Make& make) {
   for (const Call& call : kCalls) {
     const pid_t child = fork();
     if (child == 0) {
-      Tell(call.name, syscall(kX32 | call.number, call.a, call.b, call.c, 0L, 0L, 0L) >= 0);
+      Tell(call.name, make(call));
       _exit(0);
     }
     int status = 0;
     waitpid(child, &status, 0);
     if (WIFSIGNALED(status)) printf("%s: %s\n", call.name, sigabbrev_np(WTERMSIG(status)));
   }
+}
+
+// The same through the door for 32-bit programs; a kernel without it raises SIGSEGV.
+void Calls32() {
+#if defined(__x86_64__)
+  EachInAChild([](const Call& call) {
+    const long result = ThirtyTwoBitCall(call);
+    errno = static_cast<int>(-result);
+    return result >= 0;
+  });
+#endif
+}
+
+// The same by the numbers of the x32 ABI.
+void CallsX32() {
+  constexpr long kX32 = 0x40000000;
+  EachInAChild([](const Call& call) { return syscall(kX32 | call.number, call.a, call.b, call.c, 0L, 0L, 0L) >= 0; });
 }
 
 // Puts a character into the terminal that is stdin, by each spelling of the request.
@@ -120,8 +126,9 @@ void FindKey(const char* name) {
 
 // ---- files
 
-// Opens for writing all that is below a directory, and says what could be; not what belongs to single processes.
-void OpenAllBelow(const std::string& path, int depth) {
+// Writes nothing, but that, to all that is below a directory, and says what took it; not to what belongs to single
+// processes. Root may open what nobody can write to.
+void WriteAllBelow(const std::string& path, int depth) {
   DIR* dir = opendir(path.c_str());
   if (dir == nullptr) return;
   while (const dirent* entry = readdir(dir)) {
@@ -132,10 +139,10 @@ void OpenAllBelow(const std::string& path, int depth) {
     if (name == "." || name == ".." || is_process) continue;
     struct stat st;
     if (lstat(child.c_str(), &st) != 0) continue;
-    if (S_ISDIR(st.st_mode) && depth > 0) OpenAllBelow(child, depth - 1);
+    if (S_ISDIR(st.st_mode) && depth > 0) WriteAllBelow(child, depth - 1);
     if (!S_ISREG(st.st_mode)) continue;
     const int fd = open(child.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0) printf("opened %s\n", child.c_str());
+    if (fd >= 0 && write(fd, "", 0) >= 0) printf("wrote %s\n", child.c_str());
     if (fd >= 0) close(fd);
   }
   closedir(dir);
@@ -271,8 +278,8 @@ int main(int argc, char** argv) {
     Type();
   } else if (attack == "find-key") {
     FindKey(argument.c_str());
-  } else if (attack == "open-all") {
-    OpenAllBelow(argument, 12);
+  } else if (attack == "write-all") {
+    WriteAllBelow(argument, 12);
   } else if (attack == "make-nodes") {
     MakeNodes(argument);
   } else if (attack == "leave-by-chroot") {
