@@ -1,6 +1,7 @@
 #include "common/syscalls.h"
 
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -140,5 +141,27 @@ ErrnoOr<UniqueFd> PidFdOpen(pid_t pid) { return ToFd(syscall(SYS_pidfd_open, pid
 Errno PidFdSendSignal(int pidfd, int signal) {
   return ToErrno(syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0));
 }
+
+int LandlockVersion() {
+  const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  return version > 0 ? static_cast<int>(version) : 0;
+}
+
+ErrnoOr<UniqueFd> LandlockCreateRuleset(uint64_t filesystem, uint64_t network, uint64_t scopes) {
+  // Newer than some headers. The kernel takes a longer structure than it knows when the rest is 0.
+  const uint64_t attributes[] = {filesystem, network, scopes};
+  const long fd = syscall(SYS_landlock_create_ruleset, attributes, sizeof(attributes), 0);
+  if (fd < 0) return errno == E2BIG ? Errno(EINVAL) : Errno::Last();
+  return UniqueFd(static_cast<int>(fd));  // close-on-exec, as all rulesets
+}
+
+Errno LandlockAllowBeneath(int ruleset, int fd, uint64_t filesystem) {
+  landlock_path_beneath_attr rule = {};
+  rule.allowed_access = filesystem;
+  rule.parent_fd = fd;
+  return ToErrno(syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0));
+}
+
+Errno LandlockRestrictSelf(int ruleset) { return ToErrno(syscall(SYS_landlock_restrict_self, ruleset, 0)); }
 
 }  // namespace acetate::sys

@@ -67,4 +67,14 @@ ErrnoOr<pid_t> Fork(uint64_t flags, UniqueFd* pidfd, int cgroup_fd = -1);
 ErrnoOr<UniqueFd> PidFdOpen(pid_t pid);
 Errno PidFdSendSignal(int pidfd, int signal);
 
+// Landlock (landlock(7)): the version of its interface, 0 where the kernel has none or it is not switched on.
+int LandlockVersion();
+// landlock_create_ruleset(2). The sets are of accesses that are refused from LandlockRestrictSelf on unless they are
+// allowed: LANDLOCK_ACCESS_FS_*, LANDLOCK_ACCESS_NET_*, LANDLOCK_SCOPE_*; EINVAL for what this version does not know.
+ErrnoOr<UniqueFd> LandlockCreateRuleset(uint64_t filesystem, uint64_t network, uint64_t scopes);
+// Allows `filesystem` on a directory and all below it, or on a file; `fd` may be of O_PATH.
+Errno LandlockAllowBeneath(int ruleset, int fd, uint64_t filesystem);
+// For the calling thread and those that it starts from now on; needs no_new_privs or CAP_SYS_ADMIN.
+Errno LandlockRestrictSelf(int ruleset);
+
 }  // namespace acetate::sys

@@ -20,6 +20,7 @@
 #include "common/runtime_dir.h"
 #include "fusefs/background.h"
 #include "fusefs/branch.h"
+#include "fusefs/confine.h"
 #include "fusefs/control.h"
 #include "fusefs/fuse_ops.h"
 #include "fusefs/live_branches.h"
@@ -154,6 +155,15 @@ absl::Status ServeMount(const Options& options) {
   RaiseFileLimit();
   umask(0);
 
+  // After the limit and the umask, of which the helper has its own copies.
+  const std::unique_ptr<OwnerCalls> calls = OwnerCalls::Start();
+  // Before there are threads, each of which would be confined by itself.
+  if (options.confine) {
+    absl::StatusOr<Confinement> confinement = Confinement::Prepare(options, *opened);
+    if (!confinement.ok()) return confinement.status();
+    absl::Status entered = confinement->Enter(calls.get());
+    if (!entered.ok()) return entered;
+  }
   Stats stats;
   Requests requests(&stats);
   std::unique_ptr<ControlServer> control;
@@ -162,8 +172,6 @@ absl::Status ServeMount(const Options& options) {
     if (!server.ok()) return server.status();
     control = *std::move(server);
   }
-  // After the limit and the umask, of which the helper has its own copies.
-  const std::unique_ptr<OwnerCalls> calls = OwnerCalls::Start();
   absl::StatusOr<std::unique_ptr<UnionFs>> union_fs = MakeUnion(options, &*opened, calls.get(), &stats);
   if (!union_fs.ok()) return union_fs.status();
   Passthrough passthrough(union_fs->get());

@@ -67,6 +67,7 @@ options:
   writeback          let the kernel collect writes before it sends them
   passthrough        let the kernel read and write files of the writable layers by itself, and of a union that cannot be
                      changed all; for root, with Linux 6.9
+  confine            with /dev/fd/N: give up, by Landlock, all but the layers; no branch can be added then
   control=PATH       the control socket (default: in the runtime directory, named after the mount)
   allow_other, allow_root, ro, nosuid, nodev, noexec, noatime, fsname=NAME, max_read=N, max_write=N...
                      as for any FUSE mount, see mount.fuse3(8)

@@ -78,6 +78,9 @@ absl::StatusOr<UnionFs::NewBranch> LiveBranches::Open(const std::string& path, c
   absl::StatusOr<std::vector<BranchSpec>> parsed = ParseBranches(absl::StrCat(escaped, "=", mode));
   if (!parsed.ok()) return parsed.status();
   BranchSpec& spec = parsed->front();
+  if (options_->confine && (except == kNoBranch || spec.writable())) {
+    return Refuse("the daemon is confined to the branches that it was started with; mount the union anew");
+  }
   if (spec.writable()) {
     // A mount that begins without a writable branch is one that the kernel lets nobody write to.
     if (!options_->can_change()) return Refuse("the union is mounted ro; mount it anew to write to it");

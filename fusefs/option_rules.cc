@@ -376,6 +376,7 @@ constexpr Rule kRules[] = {
     {"_netdev", Rule::kNoValue, Ignore},
     {"comment", Rule::kValue, Ignore},
     // The daemon.
+    {"confine", Rule::kOptionalValue, SetBool<&Options::confine>},
     {"control", Rule::kValue, SetPath<&Options::control_path>},
     {"foreground", Rule::kNoValue, SetBool<&Options::foreground>},
     {"debug", Rule::kNoValue, SetDebug},

@@ -157,7 +157,12 @@ absl::StatusOr<CommandLine> Finish(Draft draft, std::vector<std::string> positio
   // mount(8) calls `fusefs SOURCE MOUNTPOINT -o OPTIONS`.
   if (positionals.size() == 2 && !draft.has_fsname) options.fsname = positionals[0];
   options.mountpoint = positionals.back();
-  if (IsMountedFd(options.mountpoint)) options.foreground = true;
+  if (IsMountedFd(options.mountpoint)) {
+    options.foreground = true;
+  } else if (options.confine) {
+    return absl::InvalidArgumentError(
+        "confine goes with a mountpoint /dev/fd/N: a confined process can neither mount nor unmount");
+  }
   return line;
 }
 

@@ -69,6 +69,7 @@ struct Options {
   std::string mountpoint;            // a directory, or /dev/fd/N
   std::string control_path;          // empty: a socket in the runtime directory, named after the mount
 
+  bool confine = false;  // the daemon gives up what it does not need (confine.h)
   bool foreground = false;
   bool debug = false;  // log every request; implies foreground
 

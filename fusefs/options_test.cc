@@ -153,6 +153,9 @@ TEST(OptionsTest, Values) {
   EXPECT_FALSE(ParseOption("ro").passthrough);
   EXPECT_THAT(OptionError("passthrough,writeback"), HasSubstr("passthrough and writeback exclude each other"));
   EXPECT_THAT(OptionError("passthrough,xattr_permissions=2"), HasSubstr("passthrough and xattr_permissions exclude"));
+  EXPECT_TRUE(Parse({"-o", "lowerdir=/a,confine", "/dev/fd/3"}).confine);
+  EXPECT_FALSE(Parse({"-o", "lowerdir=/a", "/dev/fd/3"}).confine);
+  EXPECT_THAT(OptionError("confine"), HasSubstr("confine goes with a mountpoint /dev/fd/N"));
   EXPECT_EQ(ParseOption("max_write=4096").max_write, 4096u);
   EXPECT_EQ(ParseOption("max_read=8192").max_read, 8192u);
   EXPECT_TRUE(ParseOption("ro").read_only);

@@ -26,30 +26,44 @@ using Clock = std::chrono::steady_clock;
 // How long a container whose command does not run yet is waited for.
 constexpr std::chrono::seconds kPatience{30};
 
-// Whether a supervisor holds the record, which is read then.
-bool ReadLiveRecord(const std::string& path, RunRecord* record) {
+RunRecord ReadRecord(const UniqueFd& file) {
+  char text[1 << 16];
+  const ssize_t size = pread(file.get(), text, sizeof(text), 0);
+  return ParseRecord({text, size > 0 ? static_cast<size_t>(size) : 0});
+}
+
+UniqueFd OpenRecord(const std::string& path) {
   ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW);
-  if (!fd.ok() || flock(fd->get(), LOCK_SH | LOCK_NB) == 0) return false;
-  *record = ParseRecord(ReadFileOrEmpty(path));
-  return true;
+  return fd.ok() ? *std::move(fd) : UniqueFd();
+}
+
+// Whether a supervisor holds the record.
+bool IsHeld(const UniqueFd& file) {
+  if (!file.valid()) return false;
+  if (flock(file.get(), LOCK_SH | LOCK_NB) != 0) return true;
+  flock(file.get(), LOCK_UN);
+  return false;
 }
 
 // Waits until no supervisor holds the record any more.
-void AwaitRelease(const std::string& path) {
-  ErrnoOr<UniqueFd> fd = sys::OpenAt(AT_FDCWD, path.c_str(), O_RDONLY | O_NOFOLLOW);
-  while (fd.ok() && flock(fd->get(), LOCK_SH) != 0 && errno == EINTR) {
+void AwaitRelease(const UniqueFd& file) {
+  while (file.valid() && flock(file.get(), LOCK_SH) != 0 && errno == EINTR) {
   }
+  if (file.valid()) flock(file.get(), LOCK_UN);
 }
 
 absl::StatusOr<Container> ReadContainer(const std::string& store_root, const std::string& id) {
   Container container;
   container.id = id;
   container.paths = PathsInStore(store_root, id, "");
+  // Before all else: from here on its end is not missed.
+  container.record_file = OpenRecord(container.paths.record);
   absl::StatusOr<ContainerConfig> config = ReadConfigFile(container.paths.config);
   if (!config.ok()) return config.status();
   container.config = *std::move(config);
   container.paths = PathsInStore(store_root, id, container.name());
-  container.live = ReadLiveRecord(container.paths.record, &container.record);
+  container.live = IsHeld(container.record_file);
+  if (container.record_file.valid()) container.record = ReadRecord(container.record_file);
   // After the record: of one that is not live any more this is the last word.
   container.state = ReadState(container.paths.container);
   bool ended = container.state.status == ContainerState::Status::kExited;
@@ -67,7 +81,9 @@ std::vector<Container> ListContainers(const std::string& store_root) {
   while (const dirent* entry = readdir(dir.get())) {
     if (entry->d_name[0] == '.') continue;
     absl::StatusOr<Container> container = ReadContainer(store_root, entry->d_name);
-    if (container.ok()) containers.push_back(*std::move(container));
+    if (!container.ok()) continue;
+    container->record_file.Reset();  // there may be more of them than a process may have open
+    containers.push_back(*std::move(container));
   }
   std::sort(containers.begin(), containers.end(), [](const Container& a, const Container& b) {
     return std::tie(b.config.created, b.id) < std::tie(a.config.created, a.id);
@@ -101,7 +117,10 @@ absl::StatusOr<Container> FindContainer(const std::string& store_root, const std
   for (const Container& container : containers) names.emplace_back(container.id, container.name());
   absl::StatusOr<size_t> index = MatchReference(names, reference);
   if (!index.ok()) return index.status();
-  return std::move(containers[*index]);
+  // Once more, to keep its record: one that has gone just now is none.
+  absl::StatusOr<Container> found = ReadContainer(store_root, containers[*index].id);
+  if (!found.ok()) return absl::NotFoundError(absl::StrCat("there is no container ", reference));
+  return found;
 }
 
 absl::StatusOr<UniqueFd> Connect(const Container& container) {
@@ -112,8 +131,7 @@ absl::StatusOr<UniqueFd> Connect(const Container& container) {
     ErrnoOr<UniqueFd> fd = ConnectIn(container.record.runtime_dir, kControlSocket);
     if (fd.ok()) return *std::move(fd);
     // The socket is made a little after the record, and taken away a little before it.
-    RunRecord record;
-    if (!ReadLiveRecord(container.paths.record, &record)) {
+    if (!IsHeld(container.record_file)) {
       return absl::FailedPreconditionError(absl::StrCat(what, ": it does not run any more"));
     }
     if (Clock::now() > deadline) return ErrnoToStatus(fd.error(), what);
@@ -137,8 +155,7 @@ absl::StatusOr<Packet> Ask(const Container& container, Message message) {
 absl::StatusOr<UniqueFd> Watch(const Container& container) {
   absl::StatusOr<UniqueFd> connection = Connect(container);
   if (!connection.ok()) {
-    RunRecord record;
-    if (!ReadLiveRecord(container.paths.record, &record)) return UniqueFd();
+    if (!IsHeld(container.record_file)) return UniqueFd();
     return connection.status();
   }
   // A helper that is about to end has told so already, and takes no more packets.
@@ -160,11 +177,11 @@ absl::StatusOr<std::optional<int>> AwaitEnd(const Container& container, const Un
       break;
     }
   }
-  AwaitRelease(container.paths.record);
+  AwaitRelease(container.record_file);
   if (exit_status.has_value()) return exit_status;
-  ContainerState state = ReadState(container.paths.container);
+  if (const int end = ReadRecord(container.record_file).end; end >= 0) return std::optional<int>(end);
+  const ContainerState state = ReadState(container.paths.container);
   if (state.status == ContainerState::Status::kExited) return std::optional<int>(state.exit_status);
-  if (access(container.paths.container.c_str(), F_OK) != 0) return std::optional<int>(kUnknownStatus);
   // Its helper was killed, and PID 1 with it; the next command writes that down.
   return std::optional<int>(128 + SIGKILL);
 }

@@ -20,13 +20,14 @@ struct Container {
   StorePaths paths;
   ContainerConfig config;
   ContainerState state;
-  bool live = false;  // a supervisor holds its record
-  RunRecord record;   // of a live one
+  bool live = false;     // a supervisor holds its record
+  RunRecord record;      // of a live one, or of one that has just ended
+  UniqueFd record_file;  // of FindContainer's: the record, which is read by it even when it is removed
 
   const std::string& name() const { return config.spec.name; }
 };
 
-// All, the newest first. Without those that are just being made.
+// All, the newest first, without their record files. Without those that are just being made.
 std::vector<Container> ListContainers(const std::string& store_root);
 
 // The one of that name or id, or whose name or id begins so and no other's does.
@@ -42,10 +43,8 @@ absl::StatusOr<UniqueFd> Connect(const Container& container);
 // Connects, sends one packet and waits for the answer to it; kRefused becomes an error with its reason.
 absl::StatusOr<Packet> Ask(const Container& container, Message message);
 
-// The exit status of a container that has ended and is gone, so that no one can tell it any more.
-inline constexpr int kUnknownStatus = -1;
-
-// Waits until the container has ended and all is cleaned up; returns its exit status. `connection` is from Watch.
+// Waits until the container, which is FindContainer's, has ended and all is cleaned up; returns its exit status, also
+// when the container has been removed meanwhile. `connection` is from Watch.
 // Nothing: `seconds` (negative: no limit) went by.
 absl::StatusOr<std::optional<int>> AwaitEnd(const Container& container, const UniqueFd& connection, double seconds);
 

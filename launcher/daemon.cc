@@ -12,6 +12,7 @@
 #include "common/syscalls.h"
 #include "launcher/arguments.h"
 #include "launcher/files.h"
+#include "launcher/own_program.h"
 
 namespace acetate::launcher {
 namespace {
@@ -47,11 +48,9 @@ absl::StatusOr<std::string> FindFusefs() {
     if (IsProgram(named)) return std::string(named);
     return absl::NotFoundError(absl::StrCat("ACETATE_FUSEFS names no program: ", named));
   }
-  char self[PATH_MAX];
-  ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
-  if (n > 0 && static_cast<size_t>(n) < sizeof(self)) {
-    std::string directory(self, static_cast<size_t>(n));
-    directory.resize(directory.rfind('/'));
+  std::string directory = OwnProgramPath();
+  if (const size_t slash = directory.rfind('/'); slash != std::string::npos) {
+    directory.resize(slash);
     // Installed, and as Bazel builds them.
     for (const char* place : {"/fusefs", "/../fusefs/fusefs"}) {
       if (IsProgram(directory + place)) return directory + place;

@@ -134,6 +134,16 @@ Finding Tun(const DoctorView& view) {
           "as root: modprobe tun; chmod 0666 /dev/net/tun"};
 }
 
+// Version 2 (Linux 5.19) is the first that knows renames from one directory to another.
+Finding Confinement(const DoctorView& view) {
+  const char* const subject = "Landlock";
+  if (view.landlock >= 2) return {subject, Verdict::kGood, "fusefs is confined to the container's layers", ""};
+  return {subject, Verdict::kLimited,
+          view.landlock == 0 ? "the kernel has none, or it is switched off; fusefs runs with all of your rights"
+                             : "the kernel's is too old; fusefs runs with all of your rights",
+          "boot Linux 5.19 or later, with landlock in lsm= of its command line"};
+}
+
 }  // namespace
 
 DoctorView ReadDoctorView() {
@@ -146,6 +156,7 @@ DoctorView ReadDoctorView() {
   view.tun_error = TryOpen("/dev/net/tun");
   absl::StatusOr<std::string> fusefs = FindFusefs();
   if (fusefs.ok()) view.fusefs = *std::move(fusefs);
+  view.landlock = sys::LandlockVersion();
   view.cgroups = ReadCgroupView();
   view.find_scope = [mount = view.cgroups.unified_mount](absl::string_view unit) {
     return FindSystemdScope(mount, unit);
@@ -154,7 +165,7 @@ DoctorView ReadDoctorView() {
 }
 
 std::vector<Finding> Diagnose(const DoctorView& view) {
-  return {UserNamespaces(view), Ids(view), Fuse(view), Fusefs(view), Limits(view), Tun(view)};
+  return {UserNamespaces(view), Ids(view), Fuse(view), Fusefs(view), Limits(view), Tun(view), Confinement(view)};
 }
 
 }  // namespace acetate::launcher

@@ -18,6 +18,7 @@ struct DoctorView {
   int fuse_error = 0;               // errno of opening /dev/fuse
   int tun_error = 0;                // errno of opening /dev/net/tun
   std::string fusefs;               // its path; empty when it is not found
+  int landlock = 0;                 // sys::LandlockVersion()
   CgroupView cgroups;
   FindScope find_scope = [](absl::string_view) { return absl::UnavailableError("systemd was not asked"); };
 };

@@ -21,6 +21,7 @@ DoctorView Healthy() {
   view.identity.newgidmap = "/usr/bin/newgidmap";
   view.mappers_privileged = true;
   view.fusefs = "/usr/bin/fusefs";
+  view.landlock = 2;
   return view;
 }
 
@@ -92,7 +93,16 @@ TEST(DoctorTest, WithoutFusefsNothingRuns) {
   EXPECT_EQ(About(view, "fusefs").verdict, Verdict::kBad);
 }
 
-TEST(DoctorTest, ThisMachineCanBeLookedAt) { EXPECT_EQ(Diagnose(ReadDoctorView()).size(), 6u); }
+TEST(DoctorTest, WithoutLandlockFusefsIsNotConfined) {
+  DoctorView view = Healthy();
+  view.landlock = 1;
+  EXPECT_EQ(About(view, "Landlock").verdict, Verdict::kLimited);
+  EXPECT_THAT(About(view, "Landlock").detail, HasSubstr("too old"));
+  view.landlock = 0;
+  EXPECT_THAT(About(view, "Landlock").detail, HasSubstr("the kernel has none"));
+}
+
+TEST(DoctorTest, ThisMachineCanBeLookedAt) { EXPECT_EQ(Diagnose(ReadDoctorView()).size(), 7u); }
 
 }  // namespace
 }  // namespace acetate::launcher

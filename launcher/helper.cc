@@ -158,6 +158,8 @@ int RunHelper(HelperInputs inputs) {
     // Whoever started it may read its output to the end, and this process is to be in no one's way.
     if (own_streams) LeaveBehind();
   });
+  // Who waits for the end reads it there, even when nothing else of the container stays.
+  RecordEnd(inputs.host.record, outcome.exit_status).IgnoreError();
   bool keep = outcome.started && !inputs.plan->spec.remove;
   absl::Status undone = inputs.host.undo.Run(keep);
   if (!outcome.message.empty()) PrintErrorLine(outcome.message);

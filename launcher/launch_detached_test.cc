@@ -2,10 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -13,6 +15,7 @@
 #include "launcher/each_user_test.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
+#include "launcher/protocol.h"
 
 namespace acetate::launcher {
 namespace {
@@ -220,6 +223,24 @@ TEST_P(DetachedTest, KillSendsAnySignal) {
   EXPECT_EQ(Out({"wait", "a"}), "137\n");
   ExpectError(Launch({"kill", "a"}), "does not run");
   ExpectError(Launch({"kill", "-s", "NONE", "a"}), "--signal \"NONE\" is not a signal");
+}
+
+TEST_P(DetachedTest, TheStatusIsFoundThoughTheContainerWentWhileItWasLookedFor) {
+  Detach({"--rm", "--name", "a"}, "trap 'exit 7' TERM; while :; do sleep 0.05; done");
+  const pid_t init = Inspect("a")["pid"];
+  // Without the socket's name, wait knows the container but does not come to its helper.
+  fs::path directory = *fs::directory_iterator(host_->runtime());
+  fs::rename(directory / kControlSocket, directory / "hidden");
+  Running waiter = host_->Start(host_->WithProgram({"wait", "a"}));
+  const std::string sleeps = absl::StrCat(SYS_clock_nanosleep, " ");
+  ASSERT_TRUE(Eventually(
+      [&] { return absl::StartsWith(ReadFileOrEmpty(absl::StrCat("/proc/", waiter.pid, "/syscall")), sleeps); }));
+  kill(init, SIGTERM);
+  const Result result = host_->Wait(std::move(waiter));
+  EXPECT_EQ(result.out, "7\n") << result;
+  EXPECT_TRUE(fs::is_empty(host_->store() + "/containers"));
+  EXPECT_TRUE(fs::is_empty(host_->store() + "/running"));
+  EXPECT_EQ(Launch({"wait", "a"}).err, "launch: there is no container a\n");
 }
 
 TEST_P(DetachedTest, WaitTellsTheStatusOfOneThatIsRemovedAtItsEnd) {

@@ -271,6 +271,11 @@ TEST_P(LaunchTest, MountPointsThatTheImageLacksAreMadeInTheUpper) {
   EXPECT_FALSE(fs::exists(*host_ / "bare/proc"));
 }
 
+// Root's container has every id, and yet not the right to all extended attributes.
+TEST_P(LaunchTest, ADirectoryOfTheImageCanBeRemovedAndMadeAnew) {
+  EXPECT_EQ(Out({"--rm"}, "rm -r /etc; mkdir /etc; touch /etc/new; ls /etc"), "new\n");
+}
+
 TEST_P(LaunchTest, AMountPointThatIsALinkIsRefused) {
   fs::remove(*host_ / "image/base/proc");
   fs::create_symlink("etc", *host_ / "image/base/proc");

@@ -8,6 +8,7 @@
 #include "launcher/error_line.h"
 #include "launcher/flags.h"
 #include "launcher/launch.h"
+#include "launcher/own_program.h"
 #include "launcher/program.h"
 #include "launcher/verbs.h"
 
@@ -29,7 +30,10 @@ int Print(const std::string& text) {
   return write(STDOUT_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size()) ? 0 : kExitOwnFailure;
 }
 
-int Main(const std::vector<std::string>& words) {
+// Of the verbs that have processes enter a container.
+bool EntersContainers(Verb verb) { return verb == Verb::kRun || verb == Verb::kStart || verb == Verb::kExec; }
+
+int Main(char* const* argv, const std::vector<std::string>& words) {
   if (!FillStandardFds()) {
     PrintErrorLine("a standard fd is closed, and /dev/null cannot be opened in its place");
     return kExitOwnFailure;
@@ -47,6 +51,12 @@ int Main(const std::vector<std::string>& words) {
     case CommandLine::Action::kExplain:
       return Explain(line->spec);
     case CommandLine::Action::kDo:
+      if (EntersContainers(line->verb)) {
+        if (absl::Status s = SecureOwnProgram(argv); !s.ok()) {
+          PrintErrorLine(s.message());
+          return kExitOwnFailure;
+        }
+      }
       return line->verb == Verb::kRun ? Launch(line->spec) : DoVerb(*line);
   }
   return kExitOwnFailure;
@@ -56,5 +66,5 @@ int Main(const std::vector<std::string>& words) {
 }  // namespace acetate::launcher
 
 int main(int argc, char** argv) {
-  return acetate::launcher::Main(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+  return acetate::launcher::Main(argv, std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

@@ -99,7 +99,7 @@ void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
   absl::StrAppend(&options, ",upperdir=", EscapeLayer(plan->store.upper), ",workdir=", EscapeLayer(plan->store.work));
   std::string control = absl::StrCat("--control=", plan->runtime_dir, "/fusefs.sock");
   add(absl::StrCat("start ", inputs.fusefs, " on ", plan->image.layers.size(), " layers and ", plan->store.upper),
-      StartDaemon{{inputs.fusefs, "-f", "-o", options, control}});
+      StartDaemon{{inputs.fusefs, "-f", "-o", options, "--confine", control}});
   bool own_network = plan->network.mode != NetworkMode::kHost;
   add(absl::StrCat("start PID 1 in new mount, pid, ", own_network ? "net, " : "", "uts and ipc namespaces"),
       StartInit{CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | (own_network ? CLONE_NEWNET : 0u)});

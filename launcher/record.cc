@@ -56,6 +56,7 @@ std::string FormatRecord(const RunRecord& record) {
   for (const std::string& cgroup : record.cgroups) add("cgroup", cgroup);
   add("leaf", record.leaf);
   if (record.init != 0) absl::StrAppend(&text, "init ", record.init, " ", record.init_start, "\n");
+  if (record.end >= 0) absl::StrAppend(&text, "end ", record.end, "\n");
   return text;
 }
 
@@ -71,6 +72,7 @@ RunRecord ParseRecord(absl::string_view text) {
     if (field.first == "runtime") record.runtime_dir = value;
     if (field.first == "cgroup") record.cgroups.push_back(value);
     if (field.first == "leaf") record.leaf = value;
+    if (field.first == "end" && !absl::SimpleAtoi(value, &record.end)) record.end = -1;
     if (field.first == "init") {
       std::vector<absl::string_view> numbers = absl::StrSplit(value, ' ');
       if (numbers.size() != 2 || !absl::SimpleAtoi(numbers[0], &record.init) ||
@@ -97,6 +99,10 @@ absl::StatusOr<UniqueFd> CreateRecord(const std::string& path, const RunRecord& 
 
 Errno RecordInit(const UniqueFd& record, pid_t init) {
   return Append(record, absl::StrCat("init ", init, " ", StartTime(init), "\n"));
+}
+
+Errno RecordEnd(const UniqueFd& record, int exit_status) {
+  return Append(record, absl::StrCat("end ", exit_status, "\n"));
 }
 
 void KillRecordedInit(const RunRecord& record) {

@@ -25,6 +25,7 @@ struct RunRecord {
   std::string leaf;                  // v2 cgroup that launch itself is in, made for it; empty: none
   pid_t init = 0;           // host pid of the container's PID 1; 0: not yet started
   uint64_t init_start = 0;  // its start time in clock ticks, which tells it from a later process of that number
+  int end = -1;             // the container's exit status, once it has ended in order
 };
 
 std::string FormatRecord(const RunRecord& record);
@@ -35,6 +36,9 @@ absl::StatusOr<UniqueFd> CreateRecord(const std::string& path, const RunRecord& 
 
 // Adds the container's PID 1 to its record.
 Errno RecordInit(const UniqueFd& record, pid_t init);
+
+// Adds the container's end. Who has the file open reads it there when the container itself is gone.
+Errno RecordEnd(const UniqueFd& record, int exit_status);
 
 // Kills the recorded PID 1 if it still runs, and waits until it is gone.
 void KillRecordedInit(const RunRecord& record);

@@ -30,6 +30,7 @@ TEST(RecordTest, ReadsWhatItWrites) {
   RunRecord record = Example();
   record.init = 42;
   record.init_start = 123456789012;
+  record.end = 0;
   RunRecord read = ParseRecord(FormatRecord(record));
   EXPECT_TRUE(read.remove_container);
   EXPECT_EQ(read.container, record.container);
@@ -39,6 +40,8 @@ TEST(RecordTest, ReadsWhatItWrites) {
   EXPECT_EQ(read.leaf, "/c/aside");
   EXPECT_EQ(read.init, 42);
   EXPECT_EQ(read.init_start, 123456789012u);
+  EXPECT_EQ(read.end, 0);
+  EXPECT_EQ(ParseRecord(FormatRecord(Example())).end, -1);
 }
 
 TEST(RecordTest, TornTextTellsWhatItCan) {

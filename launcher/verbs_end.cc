@@ -85,16 +85,14 @@ int Kill(const CommandLine& line, const std::string& store_root) {
 
 int Wait(const CommandLine& line, const std::string& store_root) {
   return ForEach(line.containers, store_root, false, [&](Container& container) {
-    int exit_status = container.state.exit_status;
+    // The record's is that of one that ended a moment ago.
+    int exit_status = container.record.end >= 0 ? container.record.end : container.state.exit_status;
     if (container.live) {
       absl::StatusOr<UniqueFd> connection = Watch(container);
       if (!connection.ok()) return connection.status();
       absl::StatusOr<std::optional<int>> end = AwaitEnd(container, *connection, -1);
       if (!end.ok()) return end.status();
-      exit_status = end->value_or(kUnknownStatus);
-      if (exit_status == kUnknownStatus) {
-        return absl::NotFoundError(absl::StrCat("container ", ShortId(container.id), " has ended and is removed"));
-      }
+      exit_status = **end;  // there is no limit of time
     }
     WriteAll(STDOUT_FILENO, absl::StrCat(exit_status, "\n")).IgnoreError();
     return absl::OkStatus();

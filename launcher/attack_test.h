@@ -1,0 +1,59 @@
+// A test with a hostile program, attacker, in the image's /bin, for each kind of user who launches.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "launcher/each_user_test.h"
+#include "launcher/launch_fixture.h"
+
+namespace acetate::launcher {
+
+class AttackTest : public EachUserTest {
+ protected:
+  void SetUp() override {
+    EachUserTest::SetUp();
+    if (host_ == nullptr) return;
+    const std::string attacker = *host_ / "image/base/bin/attacker";
+    std::filesystem::copy_file(std::filesystem::canonical("launcher/attacker"), attacker);
+    host_->Own(attacker);
+  }
+
+  bool HasOneId() const { return GetParam() == Who::kLone; }
+
+  // What an attack in a container of its own prints. The attack has to come to its end.
+  std::string Attack(const std::vector<std::string>& flags, const std::vector<std::string>& words) {
+    std::vector<std::string> all = {"--rm"};
+    all.insert(all.end(), flags.begin(), flags.end());
+    std::vector<std::string> command = {"attacker"};
+    command.insert(command.end(), words.begin(), words.end());
+    const Result result = host_->Run(all, command);
+    EXPECT_EQ(result.status, 0) << result;
+    return result.out;
+  }
+
+  // Starts a container called box, in the background.
+  void StartBox(const std::vector<std::string>& flags, const std::vector<std::string>& command) {
+    std::vector<std::string> words = {"-d", "--name", "box"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    const Result result = host_->Run(words, command);
+    ASSERT_EQ(result.status, 0) << result;
+  }
+
+  Result Exec(const std::vector<std::string>& flags, const std::vector<std::string>& command) {
+    std::vector<std::string> words = {"exec"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    words.push_back("box");
+    words.insert(words.end(), command.begin(), command.end());
+    return host_->Launch(words);
+  }
+};
+
+#define ACETATE_FOR_EACH_USER(suite)                                                             \
+  INSTANTIATE_TEST_SUITE_P(Users, suite, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone), \
+                           [](const auto& test) { return NameOf(test.param); })
+
+}  // namespace acetate::launcher
