@@ -20,22 +20,26 @@ SUBJECT = "fusefs"
 PEERS = ["overlayfs", "fuse-overlayfs"]
 
 
-def measure(case: Case, system: System, layers: Layers, scratch: Path) -> list[float]:
-    """The seconds of each phase, in a fresh mount."""
+def measure(case: Case, system: System, layers: Layers, scratch: Path) -> tuple[list[float], int | None]:
+    """The seconds of each phase, in a fresh mount, and the requests of all."""
     lowers = layers.split(case.layer_count, case.everywhere) if case.layer_count else layers.lowers
     os.sync()  # nobody pays for what was written before
     try:
         root = system.mount(lowers, scratch)
         try:
-            return case.run(root, layers)
+            return case.run(root, layers), system.requests(root)
         finally:
             system.unmount(root)
     finally:
         shutil.rmtree(scratch)
 
 
-def compare(cases: list[Case], systems: list[System], layers: Layers, scratch: Path, rounds: int) -> report.Samples:
+def compare(
+    cases: list[Case], systems: list[System], layers: Layers, scratch: Path, rounds: int
+) -> tuple[report.Samples, dict[str, int]]:
+    """The times, and how many requests each case took the subject."""
     samples: report.Samples = {}
+    requests: dict[str, int] = {}
     for case in cases:
         for phase in case.phases:
             samples[(case.name, phase)] = {system.name: [] for system in systems}
@@ -44,19 +48,21 @@ def compare(cases: list[Case], systems: list[System], layers: Layers, scratch: P
                 if case.changes_lower and system.writes_lower:
                     continue
                 try:
-                    times = measure(case, system, layers, scratch)
+                    times, count = measure(case, system, layers, scratch)
                 except subprocess.CalledProcessError as error:
                     if system.name == SUBJECT:
                         raise
                     print(f"  {case.name}: {system.name} cannot (exit status {error.returncode})", file=sys.stderr)
                     continue
+                if system.name == SUBJECT:
+                    requests[case.name] = count
                 for phase, seconds in zip(case.phases, times, strict=True):
                     samples[(case.name, phase)][system.name].append(seconds)
         print(f"  {case.name}: " + "; ".join(
             f"{phase + ' ' if phase else ''}"
             + " ".join(f"{name} {min(row) * 1000:.0f}" for name, row in samples[(case.name, phase)].items() if row)
             for phase in case.phases), flush=True)  # fmt: skip
-    return samples
+    return samples, requests
 
 
 def machine() -> str:
@@ -96,9 +102,10 @@ def main() -> int:
             print(title, flush=True)
             layers = Layers(base, Sizes(args.quick))
             layers.make()
-            samples = compare(cases, systems, layers, base / "run", args.rounds or (1 if args.quick else 3))
+            samples, requests = compare(cases, systems, layers, base / "run", args.rounds or (1 if args.quick else 3))
             names = [system.name for system in systems]
             text = f"{title}\n\n{report.table(samples, names, SUBJECT, PEERS)}"
+            text += "\n" + report.request_table(samples, requests, SUBJECT)
             if not args.no_memory:
                 text += "\n" + memory.table(systems, layers, base / "run", 50000 if args.quick else 1000000)
             print(text)

@@ -43,6 +43,18 @@ def table(samples: Samples, systems: list[str], subject: str, peers: list[str]) 
     return "\n".join(lines) + "\n"
 
 
+def request_table(samples: Samples, requests: dict[str, int], subject: str, base: str = "native") -> str:
+    """What the subject's requests cost: its time beyond that of `base`, all phases together, for each of them."""
+    lines = [f"| case | requests to {subject} | ms beyond {base} | µs for each |", "|---|---|---|---|"]
+    for case, count in requests.items():
+        rows = [row for (name, _), row in samples.items() if name == case]
+        if not all(row.get(base) for row in rows):
+            continue
+        beyond = sum(statistics.median(row[subject]) - statistics.median(row[base]) for row in rows)
+        lines.append(f"| {case} | {count} | {_milliseconds(beyond)} | {beyond * 1e6 / count:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
 def plot(samples: Samples, systems: list[str], base: str, path: Path) -> None:
     """Bars of the times as multiples of the system `base`, by gnuplot."""
     rows = []

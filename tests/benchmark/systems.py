@@ -1,5 +1,6 @@
 """The systems that are compared: how each is mounted over the same layers, and unmounted."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -43,6 +44,10 @@ class System:
         deadline = time.monotonic() + 20
         while any(_name_of(pid) for pid in self.daemons) and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    def requests(self, mountpoint: Path) -> int | None:
+        """How many requests it has had in this mount, if it tells; those that nobody waits for are not counted."""
+        return None
 
     def memory(self) -> int:
         """What the daemon of the last mount holds, in bytes, shared pages counted by their share."""
@@ -112,6 +117,11 @@ class Fusefs(System):
     def command(self, lowers, upper, work, mountpoint):
         option = _layers_option(lowers, upper, work) + ",allow_other" + (f",{self.options}" if self.options else "")
         return [*self.limit, self.program, "-o", option, str(mountpoint)]
+
+    def requests(self, mountpoint):
+        command = [self.program, "stats", str(mountpoint), "--json"]
+        counts = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["requests"]
+        return sum(count for name, count in counts.items() if name not in ("FORGET", "BATCH_FORGET"))
 
 
 class FuseOverlayfs(System):

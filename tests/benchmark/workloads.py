@@ -59,6 +59,12 @@ def _read_big(root: Path, _: Layers) -> list[float]:
     return [_shell("dd if=big of=/dev/null bs=1M status=none", root) for _ in range(2)]
 
 
+def _read_cold(root: Path, _: Layers) -> list[float]:
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+    return [_shell("dd if=big of=/dev/null bs=1M status=none", root)]
+
+
 def _untar(root: Path, layers: Layers) -> list[float]:
     return [
         _shell(f"mkdir new && tar -C new -xf {layers.tarball}", root),
@@ -107,6 +113,23 @@ def _first_byte(root: Path, _: Layers) -> list[float]:
     return [_timed(write)]
 
 
+def _beside_copy_up(root: Path, layers: Layers) -> list[float]:
+    """What others do while a large lower file is copied up."""
+    other = root / "beside"
+
+    def work() -> None:
+        for i in range(500):
+            other.write_bytes(b"x" * 2000)
+            other.stat()
+            other.unlink()
+
+    with ThreadPoolExecutor(1) as pool:
+        copied = pool.submit(_first_byte, root, layers)
+        took = _timed(work)
+        copied.result()
+    return [took]
+
+
 def _chmod(root: Path, _: Layers) -> list[float]:
     return [_shell("chmod -R o-r removed", root)]
 
@@ -153,6 +176,7 @@ CASES = [
     Case("read all files", ["first", "second", "third"], _repeat(READ)),
     Case("python, 100 modules", ["first", "second"], _python),
     Case("read a large file", ["first", "second"], _read_big),
+    Case("read a large file, caches dropped", [""], _read_cold),
     Case("untar", ["untar", "rm -rf"], _untar),
     Case("rm -rf of a lower tree", [""], _remove_lower, changes_lower=True),
     Case("git", ["clone", "status", "grep", "checkout"], _git),
@@ -160,6 +184,7 @@ CASES = [
     Case("write a large file, fsync", [""], _write_big),
     Case("writes of 512 bytes", [""], _small_writes),
     Case("first byte into a large lower file", [""], _first_byte, changes_lower=True),
+    Case("500 files beside a copy-up", [""], _beside_copy_up, changes_lower=True),
     Case("chmod -R of a lower tree", [""], _chmod, changes_lower=True),
     Case("chown -R of a lower tree", [""], _chown, changes_lower=True),
     Case("C project", ["configure, make"], _build, changes_lower=True),
