@@ -7,6 +7,8 @@ namespace {
 
 // Too few say nothing.
 constexpr uint64_t kEnoughRequests = 16;
+// So many are worth following for though others compute.
+constexpr uint64_t kManyRequests = 32;
 // Moments that an average goes back, and how much of a CPU must usually be free.
 constexpr double kUsually = 16;
 constexpr double kRoom = 0.25;
@@ -30,6 +32,12 @@ Lead LeadPolicy::Next(const Moment& moment) {
     bulk_ = moment.bulk * 2 >= moment.requests;
     lonely_ = crowded ? 0 : lonely_ + 1;
   }
+  // What a few requests gain is lost a hundredfold when one of them meets a CPU that others use.
+  if (moment.requests >= kManyRequests || moment.runnable == 0) {
+    sparse_ = false;
+  } else if (moment.requests < kEnoughRequests && 2 * moment.runnable >= cpus_) {
+    sparse_ = true;
+  }
   const bool several = several_ ? lonely_ < kLonelyMoments : crowded_ >= kCrowdedMoments;
   bool follows = Follows(lead_);
   if (follows) {
@@ -46,7 +54,7 @@ Lead LeadPolicy::Next(const Moment& moment) {
     follows = false;
   }
   several_ = several;
-  lead_ = !follows || bulk_ ? Lead::kSeveral : several ? Lead::kFollowEach : Lead::kFollow;
+  lead_ = !follows || bulk_ || sparse_ ? Lead::kSeveral : several ? Lead::kFollowEach : Lead::kFollow;
   return lead_;
 }
 

@@ -61,6 +61,7 @@ class LeadPolicy {
   int crowded_ = 0;
   int lonely_ = 0;
   bool bulk_ = false;
+  bool sparse_ = false;  // few requests, while others compute
   int64_t pause_ms_ = kShortestPause;
   int64_t following_since_ms_ = 0;
   int64_t follow_from_ms_ = 0;  // not before

@@ -15,6 +15,7 @@ Moment Idle() { return {.runnable = 0}; }
 Moment Busy() { return {.requests = 100, .runnable = kCpus + 1}; }
 Moment Crowded() { return {.requests = 500, .switches = 200, .runnable = 2}; }
 Moment Bulk() { return {.requests = 100, .bulk = 90, .runnable = 2}; }
+Moment Sparse() { return {.requests = 10, .runnable = 1}; }
 Moment Stuck() { return {.runnable = 1, .stuck = true}; }
 Moment Starved() { return {.requests = 100, .runnable = 2, .starved = true}; }
 Moment Background() { return {.requests = 10, .runnable = 1, .background = true}; }
@@ -68,6 +69,12 @@ TEST_F(LeadPolicyTest, WhatEachMomentLeadsTo) {
       {"several that cannot be seen", {Crowded(), Crowded(), Blind()}, Lead::kSeveral},
       {"several on a busy machine", {Busy(), Busy(), Busy(), Busy(), Busy(), Crowded(), Crowded()}, Lead::kSeveral},
       {"too few requests to tell", {{.requests = 4, .switches = 4}, {.requests = 4, .switches = 4}}, Lead::kFollow},
+      {"few, and others compute", {Sparse()}, Lead::kSeveral},
+      {"none, and others compute", {{.runnable = 1}}, Lead::kSeveral},
+      {"few, and then many", {Sparse(), Quiet()}, Lead::kFollow},
+      {"few, and then some", {Sparse(), {.requests = 20, .runnable = 1}}, Lead::kSeveral},
+      {"many, and then some", {Quiet(), {.requests = 20, .runnable = 1}}, Lead::kFollow},
+      {"few, and then nobody", {Sparse(), Idle()}, Lead::kFollow},
   };
   for (const Row& row : rows) {
     policy_ = LeadPolicy(kCpus);

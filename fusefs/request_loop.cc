@@ -60,7 +60,7 @@ RequestLoop::Limits RequestLoop::DefaultLimits() {
   limits.cpus = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   const int own = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : limits.cpus;
   limits.followers = std::clamp<size_t>(static_cast<size_t>(own), 1, kMostLeaders);
-  limits.leaders = std::clamp<size_t>(2 * static_cast<size_t>(own), 2, kMostLeaders);
+  limits.leaders = std::clamp<size_t>(static_cast<size_t>(own), 2, kMostLeaders);
   limits.threads = limits.leaders + kMostAtWork;
   return limits;
 }

@@ -34,8 +34,8 @@ class ContainerHost {
 };
 
 // The directory of an image that tests/setup.sh made (tests/lib/image.sh has them); empty when there is none.
-// kToolsImage has a compiler, Git and SQLite; kQuickstartImage a greeting on top of Debian; kDebianImage is a plain
-// root directory.
+// kToolsImage has a compiler, Git, SQLite and nginx; kQuickstartImage a greeting on top of Debian; kDebianImage is a
+// plain root directory.
 inline constexpr char kToolsImage[] = ".";
 inline constexpr char kQuickstartImage[] = "quickstart";
 inline constexpr char kDebianImage[] = "quickstart/debian";

@@ -4,7 +4,7 @@
 # users.sh.
 
 # Raised when what a layer holds changes: layers of another number are made anew.
-readonly LAYER_FORMAT=3
+readonly LAYER_FORMAT=4
 
 # No file of a layer is newer, so that the same packages give the same tree.
 readonly LAYER_TIME=1700000000
@@ -108,11 +108,11 @@ unpack_packages() {
   return "$status"
 }
 
-# A layer with a compiler, Git, SQLite, rsync and tools for attributes on top of the others.
+# A layer with a compiler, Git, SQLite, rsync, nginx and tools for attributes on top of the others.
 make_tools_layer() {
-  say "making a layer with gcc, git, sqlite3 and rsync (about a minute, once)"
+  say "making a layer with gcc, git, sqlite3, rsync and nginx (about a minute, once)"
   unpack_packages "$1" "${1%/*}/quickstart/debian" gcc libc6-dev git sqlite3 \
-    rsync acl attr libcap2-bin
+    rsync nginx acl attr libcap2-bin
 }
 
 # Writes the list of the layers "${@:2}", the base first, into image $1, unless it is there.
