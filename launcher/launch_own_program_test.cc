@@ -57,6 +57,19 @@ TEST_P(OwnProgramTest, CannotBeTakenHoldOfByAnImageThatHasItExecuted) {
   EXPECT_EQ(fs::file_size(*host_ / "launch"), size);
 }
 
+TEST_P(OwnProgramTest, IsNotTakenForSafeOnAWord) {
+  host_->environment()["ACETATE_LAUNCH_PROGRAM"] = *host_ / "launch";
+  const Result result = host_->Run({}, {"true"});
+  EXPECT_EQ(result.status, 125);
+  EXPECT_EQ(result.err, "launch: ACETATE_LAUNCH_PROGRAM is set, which launch does for itself; unset it\n");
+}
+
+TEST_P(OwnProgramTest, MayBeOneThatCanOnlyBeExecuted) {
+  ASSERT_EQ(chown((*host_ / "launch").c_str(), 0, 0), 0);
+  ASSERT_EQ(chmod((*host_ / "launch").c_str(), 0111), 0);
+  EXPECT_EQ(host_->Run({"--rm"}, {"true"}).status, 0);
+}
+
 TEST_P(OwnProgramTest, PidOneOfInitIsClosedToAll) {
   // Even to who may trace others, and to who is not filtered.
   const std::vector<std::vector<std::string>> rows = {
