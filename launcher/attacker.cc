@@ -133,7 +133,8 @@ void WriteAllBelow(const std::string& path, int depth) {
   if (dir == nullptr) return;
   while (const dirent* entry = readdir(dir)) {
     const std::string name = entry->d_name;
-    const std::string child = path + "/" + name;
+    std::string child = path;
+    child.append("/").append(name);
     const bool is_process = path == "/proc" && (strspn(name.c_str(), "0123456789") == name.size() || name == "self" ||
                                                 name == "thread-self");
     if (name == "." || name == ".." || is_process) continue;

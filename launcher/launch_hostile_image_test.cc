@@ -120,7 +120,7 @@ TEST_P(HostileImageTest, UsersAreReadFromRegularFilesOfThisImageAlone) {
   const std::string passwd = *host_ / "image/base/etc/passwd";
   host_->Write("outside/passwd", "mallory:x:0:0::/:/bin/sh\n");
   auto run = [&] {
-    const Result result = host_->Shell({"-u", "mallory"}, "id -u");
+    Result result = host_->Shell({"-u", "mallory"}, "id -u");
     fs::remove(*host_ / "outside/passwd");
     return result;
   };

@@ -48,13 +48,27 @@ TEST_P(OwnProgramTest, CannotBeTakenHoldOfByAnImageThatHasItExecuted) {
   }
   // The last of them has ended: who waits to write has its time.
   usleep(300000);
-  EXPECT_EQ(Exec({}, {"touch", "/tmp/enough"}).status, 0);
+  Exec({}, {"touch", "/tmp/enough"});  // which may be killed by the end that it brings about
   EXPECT_EQ(host_->Launch({"wait", "box"}).out, "0\n");
   const std::string log = host_->Launch({"logs", "box"}).out;
   EXPECT_THAT(log, HasSubstr("caught ")) << "the attack saw nothing, so it proves nothing";
   EXPECT_THAT(log, Not(HasSubstr("write: done"))) << log;
   EXPECT_EQ(ModeOfProgram(), mode);
   EXPECT_EQ(fs::file_size(*host_ / "launch"), size);
+}
+
+TEST_P(OwnProgramTest, IsNotTakenForSafeOnAWord) {
+  host_->environment()["ACETATE_LAUNCH_PROGRAM"] = *host_ / "launch";
+  const Result result = host_->Run({}, {"true"});
+  EXPECT_EQ(result.status, 125);
+  EXPECT_EQ(result.err, "launch: ACETATE_LAUNCH_PROGRAM is set, which launch does for itself; unset it\n");
+}
+
+TEST_P(OwnProgramTest, MayBeOneThatCanOnlyBeExecuted) {
+  if (HasOneId()) GTEST_SKIP() << "who writes its own id map has to be able to read its program";
+  ASSERT_EQ(chown((*host_ / "launch").c_str(), 0, 0), 0);
+  ASSERT_EQ(chmod((*host_ / "launch").c_str(), 0111), 0);
+  EXPECT_EQ(host_->Run({"--rm"}, {"true"}).status, 0);
 }
 
 TEST_P(OwnProgramTest, PidOneOfInitIsClosedToAll) {

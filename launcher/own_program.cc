@@ -69,30 +69,35 @@ ErrnoOr<UniqueFd> SealedCopy(const UniqueFd& file) {
   return copy;
 }
 
-absl::Status Unchangeable(Errno error) {
-  return ErrnoToStatus(error, absl::StrCat("keep containers from changing ", ReadProgramLink(),
-                                           ", which you may write: give it to root, or"));
+absl::Status Failure(Errno error) {
+  return ErrnoToStatus(error, absl::StrCat("execute a copy of ", ReadProgramLink(),
+                                           " that no container can change (needless when the file is root's)"));
 }
 
 }  // namespace
 
 absl::Status SecureOwnProgram(char* const* argv) {
   ErrnoOr<UniqueFd> file = sys::OpenAt(AT_FDCWD, kProgramLink, O_RDONLY);
-  if (!file.ok()) return Unchangeable(file.error());
+  // One that may only be executed is hardly one's own.
+  if (file.error() == EACCES) file = sys::OpenAt(AT_FDCWD, kProgramLink, O_PATH);
+  if (!file.ok()) return Failure(file.error());
   if (!CanBeChanged(*file)) {
     // Its name is the one that users look for; the kernel may have taken that of the copy.
     if (getenv(kPathVariable) != nullptr) prctl(PR_SET_NAME, "launch", 0, 0, 0);
     return absl::OkStatus();
   }
-  if (getenv(kPathVariable) != nullptr) return Unchangeable(Errno(ELOOP));
+  if (getenv(kPathVariable) != nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(kPathVariable, " is set, which launch does for itself; unset it"));
+  }
   ErrnoOr<UniqueFd> safe = ReadOnlyMount(*file);
   if (!safe.ok()) safe = SealedCopy(*file);
-  if (!safe.ok()) return Unchangeable(safe.error());
-  if (setenv(kPathVariable, ReadProgramLink().c_str(), 1) != 0) return Unchangeable(Errno::Last());
+  if (!safe.ok()) return Failure(safe.error());
+  if (setenv(kPathVariable, ReadProgramLink().c_str(), 1) != 0) return Failure(Errno::Last());
   syscall(SYS_execveat, safe->get(), "", argv, environ, AT_EMPTY_PATH);
   const Errno error = Errno::Last();
   unsetenv(kPathVariable);
-  return Unchangeable(error);
+  return Failure(error);
 }
 
 std::string OwnProgramPath() {
