@@ -19,7 +19,8 @@ struct DoctorView {
   int tun_error = 0;                // errno of opening /dev/net/tun
   std::string fusefs;               // its path; empty when it is not found
   CgroupView cgroups;
-  FindScope find_scope = [](absl::string_view) { return absl::UnavailableError("systemd was not asked"); };
+  SystemdQuestions systemd = {[](absl::string_view) { return absl::UnavailableError("systemd was not asked"); },
+                              [](absl::string_view) { return false; }};
 };
 
 struct Finding {
