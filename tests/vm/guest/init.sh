@@ -4,6 +4,8 @@
 # all three to systemd; switches the machine off.
 # What the test reads are lines that begin with "case " or "guest "; see cases.sh.
 export PATH=/bin
+# What the firmware wrote ends here.
+echo
 
 if [ -d /new ]; then
   mount -t tmpfs -o mode=755 root /new
