@@ -62,12 +62,14 @@ bool IsMarkedDelegated(const std::string& directory) {
 // Whether systemd may do with the cgroup as it likes, which includes taking back the controllers below it, and with
 // them the limits: anything but a unit's that was delegated, and what is below such a one. (That of a user's own
 // systemd is delegated to that systemd; whatever is a unit below it is its.)
-bool IsSystemds(const CgroupView& view, const std::string& directory) {
+bool IsSystemds(const CgroupView& view, const std::string& directory, const SystemdQuestions& systemd) {
   if (!view.under_systemd) return false;
   for (std::string dir = directory; dir.size() > view.unified_mount.size(); dir.resize(dir.rfind('/'))) {
     absl::string_view name = absl::string_view(dir).substr(dir.rfind('/') + 1);
     if (!IsUnitName(name)) continue;  // of those who made it, unless it is in a unit that is not delegated
-    return absl::StartsWith(name, "user@") || !IsMarkedDelegated(dir);
+    if (absl::StartsWith(name, "user@") || absl::EndsWith(name, ".slice")) return true;
+    if (IsMarkedDelegated(dir)) return false;
+    return !absl::StrContains(dir, "/user@") || !systemd.is_delegated(name);
   }
   return directory == view.unified_mount;
 }
@@ -93,12 +95,12 @@ struct Search {
 // The nearest v2 cgroup, the caller's own or one above it, in which a child with the wanted controllers can be made.
 // Moving a process needs write access to the cgroup above both ends, so it must be an ancestor.
 UnifiedPlace FindUnifiedPlace(const CgroupView& view, const std::vector<std::string>& wanted, bool also_systemds,
-                              Search* search) {
+                              const SystemdQuestions& systemd, Search* search) {
   if (view.unified.empty()) return {};
   for (std::string dir = view.unified; dir.size() >= view.unified_mount.size() && !dir.empty();
        dir.resize(dir.rfind('/'))) {
     if (!MayMakeChildren(dir)) continue;
-    if (!also_systemds && IsSystemds(view, dir)) {
+    if (!also_systemds && IsSystemds(view, dir, systemd)) {
       search->found_systemds = true;
       continue;
     }
@@ -135,12 +137,13 @@ std::string NearestSetting(std::string directory, const std::string& mount, cons
 
 class Planner {
  public:
-  Planner(const CgroupView& view, absl::string_view short_id, const ResourceLimits& limits, const FindScope& find_scope)
+  Planner(const CgroupView& view, absl::string_view short_id, const ResourceLimits& limits,
+          const SystemdQuestions& systemd)
       : view_(view),
         leaf_(absl::StrCat("/acetate-", short_id)),
         unit_(absl::StrCat("acetate-", short_id, ".scope")),
         limits_(limits),
-        find_scope_(find_scope) {}
+        systemd_(systemd) {}
 
   absl::StatusOr<CgroupPlan> Plan() {
     for (const Wish& wish : WishesOf(limits_)) {
@@ -196,18 +199,18 @@ class Planner {
     std::vector<std::string> wanted = on_unified_;
     wanted.push_back(controller);
     Search search;
-    UnifiedPlace place = FindUnifiedPlace(view_, wanted, false, &search);
+    UnifiedPlace place = FindUnifiedPlace(view_, wanted, false, systemd_, &search);
     std::optional<ScopePlace> scope;
     absl::Status no_scope;
     if (place.kind == Place::kNone && !view_.unified.empty()) {
-      absl::StatusOr<ScopePlace> offer = find_scope_(unit_);
+      absl::StatusOr<ScopePlace> offer = systemd_.find_scope(unit_);
       if (offer.ok()) scope = *std::move(offer);
       no_scope = offer.status();
     }
     const bool in_scope = scope.has_value() && HasAllWords(scope->controllers, wanted);
     if (place.kind == Place::kNone && !in_scope) {
       // systemd is out of reach: what is its own is better than nothing, as before it could be asked.
-      if (!scope.has_value() && search.found_systemds) place = FindUnifiedPlace(view_, wanted, true, &search);
+      if (!scope.has_value() && search.found_systemds) place = FindUnifiedPlace(view_, wanted, true, systemd_, &search);
       if (place.kind == Place::kNone) return WhyNot(controller, search, scope, no_scope);
     }
     on_unified_ = wanted;
@@ -273,7 +276,7 @@ class Planner {
       Enable(scope_->directory);
     } else {
       Search search;
-      if (place_.kind == Place::kNone) place_ = FindUnifiedPlace(view_, {}, true, &search);
+      if (place_.kind == Place::kNone) place_ = FindUnifiedPlace(view_, {}, true, systemd_, &search);
       if (place_.kind == Place::kNone) return;
       if (place_.kind == Place::kAside) plan_.leaf = place_.directory + leaf_ + ".launch";
       if (place_.kind == Place::kReady) {
@@ -370,7 +373,7 @@ class Planner {
   const std::string leaf_;
   const std::string unit_;
   const ResourceLimits& limits_;
-  const FindScope& find_scope_;
+  const SystemdQuestions& systemd_;
   CgroupPlan plan_;
   std::vector<Wish> granted_;
   std::map<std::string, std::string> home_;  // the container's directory, by controller
@@ -389,8 +392,8 @@ std::vector<std::string> CgroupPlan::Directories() const {
 }
 
 absl::StatusOr<CgroupPlan> PlanCgroups(const CgroupView& view, absl::string_view short_id, const ResourceLimits& limits,
-                                       const FindScope& find_scope) {
-  return Planner(view, short_id, limits, find_scope).Plan();
+                                       const SystemdQuestions& systemd) {
+  return Planner(view, short_id, limits, systemd).Plan();
 }
 
 std::string LacksFile(const CgroupLimit& limit) {

@@ -49,13 +49,18 @@ struct ScopePlace {
   std::string directory;    // its cgroup, which is the caller's to divide
   std::string controllers;  // those that it would have, separated by spaces
 };
-// Asks systemd; the error says why it cannot be had.
-using FindScope = std::function<absl::StatusOr<ScopePlace>(absl::string_view unit)>;
+// What systemd is asked, and only with limits.
+struct SystemdQuestions {
+  // The error says why it cannot be had.
+  std::function<absl::StatusOr<ScopePlace>(absl::string_view unit)> find_scope;
+  // Whether a unit of the user's own systemd is delegated, which not every version marks at the cgroup.
+  std::function<bool(absl::string_view unit)> is_delegated;
+};
 
 // Without limits a place that cannot be had is no error, and systemd is not asked. With limits the error says what is
 // missing and how to get it; with --best-effort it goes to `unenforced`.
 absl::StatusOr<CgroupPlan> PlanCgroups(const CgroupView& view, absl::string_view short_id, const ResourceLimits& limits,
-                                       const FindScope& find_scope);
+                                       const SystemdQuestions& systemd);
 
 // The sentence for a limit whose file the kernel lacks.
 std::string LacksFile(const CgroupLimit& limit);

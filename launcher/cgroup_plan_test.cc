@@ -47,15 +47,29 @@ ResourceLimits Pids(uint64_t number) {
   return limits;
 }
 
-absl::StatusOr<ScopePlace> NoSystemd(absl::string_view) { return absl::UnavailableError("no bus"); }
-
-absl::StatusOr<CgroupPlan> Plan(const CgroupView& view, const ResourceLimits& limits,
-                                const FindScope& find_scope = NoSystemd) {
-  return PlanCgroups(view, "0123", limits, find_scope);
+SystemdQuestions NoSystemd() {
+  return {[](absl::string_view) { return absl::UnavailableError("no bus"); }, [](absl::string_view) { return false; }};
 }
 
-std::string ErrorOf(const CgroupView& view, const ResourceLimits& limits, const FindScope& find_scope = NoSystemd) {
-  return std::string(Plan(view, limits, find_scope).status().message());
+SystemdQuestions NotToBeAsked() {
+  return {[](absl::string_view) {
+            ADD_FAILURE() << "systemd was asked for a scope";
+            return absl::UnavailableError("");
+          },
+          [](absl::string_view unit) {
+            ADD_FAILURE() << "systemd was asked about " << unit;
+            return false;
+          }};
+}
+
+absl::StatusOr<CgroupPlan> Plan(const CgroupView& view, const ResourceLimits& limits,
+                                const SystemdQuestions& systemd = NoSystemd()) {
+  return PlanCgroups(view, "0123", limits, systemd);
+}
+
+std::string ErrorOf(const CgroupView& view, const ResourceLimits& limits,
+                    const SystemdQuestions& systemd = NoSystemd()) {
+  return std::string(Plan(view, limits, systemd).status().message());
 }
 
 // "VALUE > FILE" of each, relative to the directory.
@@ -176,10 +190,7 @@ TEST(CgroupPlanTest, OtherProcessesAreNotMovedAndTheErrorSaysHowTheyCanBe) {
 TEST(CgroupPlanTest, WithoutLimitsTheOwnCgroupIsParentAndSystemdIsNotAsked) {
   TempDir dir;
   MakeUnified(dir / "own", "\n", "\n", "1\n");
-  CgroupPlan plan = *Plan(UnifiedAt(dir, "/own"), {}, [](absl::string_view) {
-    ADD_FAILURE() << "systemd was asked";
-    return absl::UnavailableError("");
-  });
+  CgroupPlan plan = *Plan(UnifiedAt(dir, "/own"), {}, NotToBeAsked());
   EXPECT_EQ(plan.unified, dir / "own/acetate-0123");
   EXPECT_THAT(plan.limits, IsEmpty());
   EXPECT_EQ(plan.oom_events, "");
@@ -259,10 +270,11 @@ class SystemdTest : public ::testing::Test {
     return view;
   }
 
-  FindScope Systemd(const std::string& controllers) {
-    return [this, controllers](absl::string_view unit) -> absl::StatusOr<ScopePlace> {
-      return ScopePlace{dir_ / absl::StrCat("user@1.service/app.slice/", unit), controllers};
-    };
+  SystemdQuestions Systemd(const std::string& controllers, const std::string& delegated = "") {
+    return {[this, controllers](absl::string_view unit) -> absl::StatusOr<ScopePlace> {
+              return ScopePlace{dir_ / absl::StrCat("user@1.service/app.slice/", unit), controllers};
+            },
+            [delegated](absl::string_view unit) { return unit == delegated; }};
   }
 
   static constexpr char kTerm[] = "user@1.service/app.slice/term.scope";
@@ -282,13 +294,17 @@ TEST_F(SystemdTest, WhatIsSystemdsOwnIsLeftAloneAndAScopeAskedFor) {
 
 TEST_F(SystemdTest, AUnitThatWasDelegatedIsUsedWithoutAsking) {
   Delegate(kTerm);
-  CgroupPlan plan = *Plan(View(), Pids(5), [](absl::string_view) {
-    ADD_FAILURE() << "systemd was asked";
-    return absl::UnavailableError("");
-  });
+  CgroupPlan plan = *Plan(View(), Pids(5), NotToBeAsked());
   EXPECT_EQ(plan.scope, "");
   EXPECT_EQ(plan.unified, dir_ / kTerm + "/acetate-0123");
   EXPECT_EQ(plan.leaf, dir_ / kTerm + "/acetate-0123.launch");
+}
+
+// Not every systemd of a user's marks it.
+TEST_F(SystemdTest, AUnitThatSystemdSaysItDelegatedIsUsed) {
+  CgroupPlan plan = *Plan(View(), Pids(5), Systemd("memory pids\n", "term.scope"));
+  EXPECT_EQ(plan.scope, "");
+  EXPECT_EQ(plan.unified, dir_ / kTerm + "/acetate-0123");
 }
 
 TEST_F(SystemdTest, AControllerThatUsersAreNotGivenIsAnErrorWithTheDropIn) {

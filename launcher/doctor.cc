@@ -119,7 +119,7 @@ Finding Limits(const DoctorView& view) {
   limits.pids_limit = kSomeProcesses;
   limits.cpu_quota_us = kCpuPeriodUs;
   limits.blkio_weight = kSomeWeight;
-  absl::StatusOr<CgroupPlan> plan = PlanCgroups(view.cgroups, "doctor", limits, view.find_scope);
+  absl::StatusOr<CgroupPlan> plan = PlanCgroups(view.cgroups, "doctor", limits, view.systemd);
   if (plan.ok()) return {"limits", Verdict::kGood, "memory, processes, CPUs and disk accesses can be limited", ""};
   // "what is wrong; what to do"
   std::pair<std::string, std::string> parts =
@@ -158,9 +158,7 @@ DoctorView ReadDoctorView() {
   if (fusefs.ok()) view.fusefs = *std::move(fusefs);
   view.landlock = sys::LandlockVersion();
   view.cgroups = ReadCgroupView();
-  view.find_scope = [mount = view.cgroups.unified_mount](absl::string_view unit) {
-    return FindSystemdScope(mount, unit);
-  };
+  view.systemd = AskSystemd(view.cgroups.unified_mount);
   return view;
 }
 

@@ -20,7 +20,8 @@ struct DoctorView {
   std::string fusefs;               // its path; empty when it is not found
   int landlock = 0;                 // sys::LandlockVersion()
   CgroupView cgroups;
-  FindScope find_scope = [](absl::string_view) { return absl::UnavailableError("systemd was not asked"); };
+  SystemdQuestions systemd = {[](absl::string_view) { return absl::UnavailableError("systemd was not asked"); },
+                              [](absl::string_view) { return false; }};
 };
 
 struct Finding {

@@ -119,9 +119,8 @@ absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
   inputs.network = *std::move(network);
   if (absl::Status s = CheckPortsAreFree(spec.network.ports); !s.ok()) return s;
   const CgroupView view = ReadCgroupView();
-  absl::StatusOr<CgroupPlan> cgroup = PlanCgroups(
-      view, ShortId(inputs.id), spec.limits,
-      [&](absl::string_view unit) { return FindSystemdScope(view.unified_mount, unit); });
+  absl::StatusOr<CgroupPlan> cgroup =
+      PlanCgroups(view, ShortId(inputs.id), spec.limits, AskSystemd(view.unified_mount));
   if (!cgroup.ok()) return cgroup.status();
   inputs.cgroup = *std::move(cgroup);
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "launcher/files.h"
 
@@ -132,9 +133,9 @@ class Bus {
     return dbus_bus_register(connection_, error.get()) != 0 ? absl::OkStatus() : error.Status();
   }
 
-  absl::StatusOr<Message> Call(const char* interface, const char* method,
-                               const std::function<void(Writer*)>& write) const {
-    Message call(dbus_message_new_method_call(kName, kPath, interface, method));
+  absl::StatusOr<Message> Call(const char* interface, const char* method, const std::function<void(Writer*)>& write,
+                               const char* path = kPath) const {
+    Message call(dbus_message_new_method_call(kName, path, interface, method));
     dbus_message_set_auto_start(call.get(), 0);
     Writer writer(call.get());
     write(&writer);
@@ -143,6 +144,23 @@ class Bus {
         connection_, call.get(), static_cast<int>(std::chrono::milliseconds(kPatience).count()), error.get()));
     if (answer == nullptr) return error.Status();
     return answer;
+  }
+
+  // Reads a property of that type; `take` gets its value, which lives until it returns.
+  absl::Status Get(const char* path, const char* interface, const char* property, int type,
+                   const std::function<void(DBusMessageIter*)>& take) const {
+    absl::StatusOr<Message> answer = Call(
+        "org.freedesktop.DBus.Properties", "Get", [&](Writer* writer) { writer->String(interface).String(property); },
+        path);
+    if (!answer.ok()) return answer.status();
+    DBusMessageIter top, value;
+    dbus_message_iter_init(answer->get(), &top);
+    if (dbus_message_iter_get_arg_type(&top) != DBUS_TYPE_VARIANT)
+      return absl::InternalError("systemd's answer is odd");
+    dbus_message_iter_recurse(&top, &value);
+    if (dbus_message_iter_get_arg_type(&value) != type) return absl::InternalError("systemd's answer is odd");
+    take(&value);
+    return absl::OkStatus();
   }
 
   absl::Status Match(const char* rule) const {
@@ -189,21 +207,42 @@ std::string BusAddress(uid_t user, const char* session_bus, const char* runtime_
 absl::StatusOr<ScopePlace> FindSystemdScope(const std::string& unified_mount, absl::string_view unit) {
   Bus bus;
   if (absl::Status s = bus.Connect(); !s.ok()) return s;
-  absl::StatusOr<Message> answer = bus.Call("org.freedesktop.DBus.Properties", "Get",
-                                            [](Writer* writer) { writer->String(kManager).String("ControlGroup"); });
-  if (!answer.ok()) return answer.status();
-  DBusMessageIter top, value;
-  dbus_message_iter_init(answer->get(), &top);
-  if (dbus_message_iter_get_arg_type(&top) != DBUS_TYPE_VARIANT) return absl::InternalError("systemd's answer is odd");
-  dbus_message_iter_recurse(&top, &value);
-  if (dbus_message_iter_get_arg_type(&value) != DBUS_TYPE_STRING) return absl::InternalError("systemd's answer is odd");
-  const char* group;
-  dbus_message_iter_get_basic(&value, &group);
-  const std::string managers = absl::StrCat(unified_mount, group);
+  std::string managers;
+  if (absl::Status s = bus.Get(kPath, kManager, "ControlGroup", DBUS_TYPE_STRING,
+                               [&](DBusMessageIter* value) {
+                                 const char* group;
+                                 dbus_message_iter_get_basic(value, &group);
+                                 managers = absl::StrCat(unified_mount, group);
+                               });
+      !s.ok()) {
+    return s;
+  }
   ScopePlace place;
   place.directory = absl::StrCat(managers, "/", Slice(), "/", unit);
   place.controllers = ReadFileOrEmpty(managers + "/cgroup.controllers");
   return place;
+}
+
+bool IsDelegatedUnit(const std::string& unit) {
+  Bus bus;
+  if (!bus.Connect().ok()) return false;
+  absl::StatusOr<Message> answer = bus.Call(kManager, "GetUnit", [&](Writer* writer) { writer->String(unit.c_str()); });
+  const char* path;
+  if (!answer.ok() ||
+      dbus_message_get_args(answer->get(), nullptr, DBUS_TYPE_OBJECT_PATH, &path, DBUS_TYPE_INVALID) == 0) {
+    return false;
+  }
+  const char* kind =
+      absl::EndsWith(unit, ".scope") ? "org.freedesktop.systemd1.Scope" : "org.freedesktop.systemd1.Service";
+  dbus_bool_t delegated = 0;
+  absl::Status status = bus.Get(path, kind, "Delegate", DBUS_TYPE_BOOLEAN,
+                                [&](DBusMessageIter* value) { dbus_message_iter_get_basic(value, &delegated); });
+  return status.ok() && delegated != 0;
+}
+
+SystemdQuestions AskSystemd(const std::string& unified_mount) {
+  return {[unified_mount](absl::string_view unit) { return FindSystemdScope(unified_mount, unit); },
+          [](absl::string_view unit) { return IsDelegatedUnit(std::string(unit)); }};
 }
 
 absl::Status StartSystemdScope(const std::string& unit) {

@@ -18,6 +18,12 @@ namespace acetate::launcher {
 // error says why systemd cannot be asked.
 absl::StatusOr<ScopePlace> FindSystemdScope(const std::string& unified_mount, absl::string_view unit);
 
+// Whether a unit that runs was handed over to those in it (Delegate=yes); false also when systemd cannot be asked.
+bool IsDelegatedUnit(const std::string& unit);
+
+// The two questions above, for PlanCgroups.
+SystemdQuestions AskSystemd(const std::string& unified_mount);
+
 // Starts the unit with this process in it, and waits until that is done, at most ten seconds.
 absl::Status StartSystemdScope(const std::string& unit);
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <filesystem>
 #include <stdexcept>
 
 #include "absl/strings/match.h"
@@ -83,7 +84,10 @@ void Initramfs::AddProgram(const std::string& path, const std::string& source) {
   // program it says so, and fails.
   for (absl::string_view line : absl::StrSplit(RunCommand({"ldd", source}).out, '\n')) {
     for (absl::string_view word : absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty())) {
-      if (absl::StartsWith(word, "/") && absl::StrContains(word, ".so")) AddCopy(std::string(word), std::string(word));
+      if (!absl::StartsWith(word, "/") || !absl::StrContains(word, ".so")) continue;
+      // Where /lib leads, which the root has as a link, too.
+      const std::filesystem::path library{std::string(word)};
+      AddCopy(std::filesystem::canonical(library.parent_path()) / library.filename(), library);
     }
   }
 }

@@ -66,7 +66,7 @@ MachineRun RunMachine(const MachineKernel& kernel, const std::string& root, std:
   const Clock::time_point start = Clock::now();
   const pid_t pid = Start({kQemu, "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2", "-nographic",
                            "-no-reboot", "-nic", "none", "-kernel", kernel.image(), "-initrd", dir / "root.cpio",
-                           "-append", "console=ttyS0 panic=-1 quiet"},
+                           "-append", "console=ttyS0 panic=-1 loglevel=0"},
                           writing.get());
   if (pid < 0) throw std::runtime_error("fork");
   writing.Reset();

@@ -11,6 +11,8 @@ cases_of() {
     places) echo solo ;;
     crowded) echo crowd ;;
     smoke) echo plain_container plain_union ;;
+    scope) echo own_scope memory_in_scope not_delegated delegated_scope ;;
+    root_scope) echo own_scope memory_in_scope ;;
     undelegated) echo refused best_effort without_limits ;;
   esac
 }
@@ -236,6 +238,60 @@ case_plain_union() {
   expect "$(cat lower/file)" = below
   expect ! -f upper/file
   rm -rf lower upper work union
+}
+
+# ---- scopes of systemd
+
+case_own_scope() {
+  run -d --name scoped -m 64m --pids-limit 30 sleep 1000
+  group=$(cgroup_of scoped)
+  echo "in $group"
+  case "$who $group" in
+    "user /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/acetate-"*".scope/acetate-"*) ;;
+    "root /sys/fs/cgroup/system.slice/acetate-"*".scope/acetate-"*) ;;
+    *) return 1 ;;
+  esac
+  expect "$(cat "$group/memory.max")" = 67108864
+  expect "$(cat "$group/pids.max")" = 30
+  # From another part of the tree.
+  expect "$(launch exec scoped cat /proc/self/cgroup)" = 0::/
+  expect "$(launch exec scoped sh -c 'echo $$; exec cat /proc/self/cgroup' | tail -n 1)" = 0::/
+  launch kill scoped
+  launch wait scoped
+  until_true gone "${group%/*}"
+  launch rm scoped
+}
+
+case_memory_in_scope() {
+  case_memory
+  until_true test -z "$(find /sys/fs/cgroup -name 'acetate-*')"
+}
+
+case_not_delegated() {
+  status=0
+  run --rm --blkio-weight 100 true 2>err || status=$?
+  cat err
+  expect $status = 125
+  expect "$(wc -l <err)" = 1
+  grep -q '^launch: --blkio-weight cannot be enforced: systemd does not delegate the io controller to users; ' err
+  grep -q '/etc/systemd/system/user@.service.d/delegate.conf' err
+}
+
+# A scope that was delegated is used as it is; no further one is asked for.
+case_delegated_scope() {
+  systemd-run --user --scope -q --unit=mine -p Delegate=yes launch run -d --name given --image /image -m 64m sleep 1000
+  group=$(cgroup_of given)
+  echo "in $group"
+  case "$group" in
+    */app.slice/mine.scope/acetate-*) ;;
+    *) return 1 ;;
+  esac
+  expect "$(cat "$group/memory.max")" = 67108864
+  expect "$(launch exec given cat /proc/self/cgroup)" = 0::/
+  launch kill given
+  launch wait given
+  until_true gone "${group%/*}"
+  launch rm given
 }
 
 # ---- undelegated

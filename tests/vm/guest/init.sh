@@ -1,33 +1,36 @@
 #!/bin/sh
 # The first program of the virtual machine. Leaves the root that the kernel unpacked, which nothing can be pivoted away
-# from, for one that is like any other; prepares users, devices and cgroups; runs the cases; switches the machine off.
+# from, for one that is like any other; mounts what belongs there, divides the cgroup tree and runs the cases, or leaves
+# all three to systemd; switches the machine off.
 # What the test reads are lines that begin with "case " or "guest "; see cases.sh.
 export PATH=/bin
+# What the firmware wrote ends here.
+echo
 
 if [ -d /new ]; then
   mount -t tmpfs -o mode=755 root /new
-  cp -a /bin /etc /guest /home /image /init /lib /lib64 /modules /root /usr /new 2>/dev/null
+  for name in /*; do
+    case $name in
+      /new) ;;
+      /proc | /sys | /dev) mkdir -p "/new$name" ;;
+      *) cp -a "$name" /new ;;
+    esac
+  done
   exec switch_root /new /init
 fi
 
-mkdir -p /proc /sys /dev /tmp /run /data
-chmod 1777 /tmp
+# With systemd the cases are services; see systemd_vm_test.cc.
+if [ -e /guest/systemd ]; then
+  exec /usr/lib/systemd/systemd --unit=root-cases.service --show-status=0 --log-target=console --log-level=warning
+fi
+
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-ip link set lo up
-for module in fuse bfq loop; do insmod "/modules/$module.ko" || echo "guest lacks the module $module"; done
-chmod 0666 /dev/fuse
-
-# A disk, whose accesses can be weighed.
-truncate -s 128M /disk
-losetup /dev/loop0 /disk
-echo bfq >/sys/block/loop0/queue/scheduler
-mke2fs -q /dev/loop0 >/dev/null 2>&1
-mount -t ext4 /dev/loop0 /data || echo "guest cannot mount its disk"
+sh /guest/prepare.sh
 
 # What root does to delegate a part of the tree: the user owns the directory and the files by which it is divided.
 delegate() {
@@ -43,13 +46,6 @@ delegate crowd 1000
 mkdir others
 cd / || exit 1
 
-for who in root:0 user:1000 other:1001; do
-  id=${who#*:}
-  mkdir -p "/data/home/$id" "/run/user/$id"
-  chown "$id:$id" "/data/home/$id" "/run/user/$id"
-  chmod 0700 "/run/user/$id"
-done
-
 as() {  # USER ID CGROUP WORD...
   user=$1 id=$2 cgroup=$3
   shift 3
@@ -57,11 +53,10 @@ as() {  # USER ID CGROUP WORD...
     "export PATH=/bin HOME=/data/home/$id XDG_RUNTIME_DIR=/run/user/$id; cd; exec sh /guest/cases.sh $*"
 }
 
-echo "guest kernel $(uname -r)"
 as root 0 . root limits
 as user 1000 user/shell user limits
 as user 1000 user/shell user places smoke
 as user 1000 crowd user crowded
 as other 1001 others other undelegated
-echo "guest done"
+echo "guest done with all"
 reboot -f
