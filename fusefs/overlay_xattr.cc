@@ -2,10 +2,10 @@
 
 #include <linux/capability.h>
 #include <linux/limits.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -32,11 +32,11 @@ bool OverlayXattr::MayUseTrusted() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
   if (syscall(SYS_capget, &header, data) != 0 || (data[0].effective & (1U << CAP_SYS_ADMIN)) == 0) return false;
-  // The initial user namespace is the one whose map is the identity over all ids.
-  std::ifstream map("/proc/self/uid_map");
-  uint64_t inside = 1, outside = 1, count = 0;
-  map >> inside >> outside >> count;
-  return inside == 0 && outside == 0 && count == 4294967295U;
+  // The kernel takes them from the initial user namespace only, whose file has this number (PROC_USER_INIT_INO). Its
+  // map tells nothing: root may give another namespace the same.
+  constexpr ino_t kInitial = 0xEFFFFFFD;
+  struct stat ns;
+  return stat("/proc/self/ns/user", &ns) == 0 && ns.st_ino == kInitial;
 }
 
 bool OverlayXattr::IsOwn(absl::string_view key) const {
