@@ -9,6 +9,7 @@
 #include "common/syscalls.h"
 #include "launcher/config_file.h"
 #include "launcher/files.h"
+#include "launcher/id_lease.h"
 #include "launcher/record.h"
 
 namespace acetate::launcher {
@@ -77,6 +78,14 @@ class HostSteps {
                                                   : plan_.hostname + "\n";
       if (Errno e = ReplaceFile(absl::StrCat(plan_.runtime_dir, "/", name), text, 0644); !e.ok()) return Named(e);
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status Do(const TakeIds& action) {
+    absl::StatusOr<UniqueFd> lease = TakeLease(action.runtime_root, action.slice);
+    if (!lease.ok()) return lease.status();
+    state_->id_lease = *std::move(lease);
+    state_->undo.Add(Kind::kFile, When::kAlways, LeasePath(action.runtime_root, action.slice));
     return absl::OkStatus();
   }
 

@@ -7,9 +7,11 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "common/errno_or.h"
+#include "launcher/identity.h"
 
 namespace acetate::launcher {
 
@@ -24,6 +26,9 @@ struct ContainerState {
   std::string message;   // what launch had to say about the end, or its network's; mostly empty
   std::string network;   // see NetworkName(); empty until it runs
   std::string address;   // in its network; empty when not known
+  // Which ids of the host the container's are; empty until it runs.
+  std::vector<IdRange> uids;
+  std::vector<IdRange> gids;
 };
 
 // "created", "running", "paused", "exited".
