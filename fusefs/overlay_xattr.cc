@@ -32,10 +32,11 @@ bool OverlayXattr::MayUseTrusted() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
   if (syscall(SYS_capget, &header, data) != 0 || (data[0].effective & (1U << CAP_SYS_ADMIN)) == 0) return false;
-  // Not by its map: root's containers are in a namespace that maps every id to itself, too.
-  constexpr ino_t kInitialUserNamespace = 0xEFFFFFFD;  // PROC_USER_INIT_INO
-  struct stat st;
-  return stat("/proc/self/ns/user", &st) == 0 && st.st_ino == kInitialUserNamespace;
+  // The kernel takes them from the initial user namespace only, whose file has this number (PROC_USER_INIT_INO). Its
+  // map tells nothing: root may give another namespace the same.
+  constexpr ino_t kInitial = 0xEFFFFFFD;
+  struct stat ns;
+  return stat("/proc/self/ns/user", &ns) == 0 && ns.st_ino == kInitial;
 }
 
 bool OverlayXattr::IsOwn(absl::string_view key) const {

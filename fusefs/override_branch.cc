@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -216,12 +217,26 @@ ErrnoOr<SuidKill> OverrideBranch::KillSuid(int fd) const {
 
 ErrnoOr<size_t> OverrideBranch::GetXattr(int dirfd, const char* name, const char* key, void* value, size_t size) const {
   if (IsRecordKey(key)) return Errno(ENODATA);
+  if (recording() && absl::string_view(key) == kOwnerXattr) return GetOwner(dirfd, name, value, size);
   return inner().GetXattr(dirfd, name, key, value, size);
+}
+
+ErrnoOr<size_t> OverrideBranch::GetOwner(int dirfd, const char* name, void* value, size_t size) const {
+  ACETATE_ASSIGN_OR_RETURN(struct stat st, Stat(dirfd, name));
+  const std::string text = FormatOwner({st.st_uid, st.st_gid});
+  if (size == 0) return text.size();
+  if (size < text.size()) return Errno(ERANGE);
+  memcpy(value, text.data(), text.size());
+  return text.size();
 }
 
 Errno OverrideBranch::SetXattr(int dirfd, const char* name, const char* key, const void* value, size_t size,
                                int flags) const {
   if (IsRecordKey(key)) return Errno(EPERM);
+  if (recording() && absl::string_view(key) == kOwnerXattr) {
+    const std::optional<OwnerPair> owner = ParseOwner({static_cast<const char*>(value), size});
+    return owner.has_value() ? Chown(dirfd, name, owner->uid, owner->gid) : Errno(EINVAL);
+  }
   ACETATE_RETURN_IF_ERROR(inner().SetXattr(dirfd, name, key, value, size, flags));
   if (!recording() || absl::string_view(key) != kAccessAcl) return kOk;
   // An ACL sets the permissions as well.
@@ -233,6 +248,7 @@ Errno OverrideBranch::SetXattr(int dirfd, const char* name, const char* key, con
 
 Errno OverrideBranch::RemoveXattr(int dirfd, const char* name, const char* key) const {
   if (IsRecordKey(key)) return Errno(ENODATA);
+  if (recording() && absl::string_view(key) == kOwnerXattr) return Errno(EPERM);
   return inner().RemoveXattr(dirfd, name, key);
 }
 

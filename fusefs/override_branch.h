@@ -52,6 +52,7 @@ class OverrideBranch : public ForwardingBranch {
   bool CanCarry(mode_t stored) const;
   // The record of the object; made of what is stored where it has none. EIO for one that makes no sense.
   ErrnoOr<StatRecord> Read(int dirfd, const char* name, const struct stat& stored) const;
+  ErrnoOr<size_t> GetOwner(int dirfd, const char* name, void* value, size_t size) const;
   Errno Write(int dirfd, const char* name, const StatRecord& record) const;
   // What an object made in the directory `dirfd` is to be: of its creator, or of the directory's group.
   ErrnoOr<StatRecord> ForNew(int dirfd, mode_t mode, dev_t device) const;

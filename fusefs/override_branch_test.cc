@@ -327,6 +327,36 @@ TEST_F(OverrideBranchTest, WithoutNamelessFilesOneIsMadeInPlace) {
   EXPECT_EQ(access((temp_ / "x").c_str(), F_OK), -1);
 }
 
+TEST_F(OverrideBranchTest, ARecordedOwnerIsSetAndAskedForByAnXattrOfItsOwn) {
+  auto branch = Record();
+  {
+    CallerScope scope(identity_, {0, 0, 0});
+    ASSERT_TRUE(branch->Open(branch->root_fd(), "file", O_CREAT | O_EXCL | O_RDWR, 04755).ok());
+  }
+  auto set = [&](const std::string& value) {
+    return branch->SetXattr(branch->root_fd(), "file", kOwnerXattr, value.data(), value.size(), 0);
+  };
+  auto get = [&](size_t room) -> std::string {
+    char value[64];
+    const ErrnoOr<size_t> size = branch->GetXattr(branch->root_fd(), "file", kOwnerXattr, value, room);
+    return size.ok() ? std::string(value, *size) : absl::StrCat("errno ", size.error().value());
+  };
+  EXPECT_TRUE(set("100:65534").ok());
+  // As by chown, set-id bits go.
+  EXPECT_EQ(RecordOf("file"), "100:65534:0755:file");
+  EXPECT_EQ(get(64), "100:65534");
+  EXPECT_EQ(get(3), absl::StrCat("errno ", ERANGE));
+  EXPECT_TRUE(set("-1:7").ok());
+  EXPECT_EQ(get(64), "100:7");
+  for (const char* bad : {"", "1", "1:2:3", "a:b", "1:4294967296"}) EXPECT_EQ(set(bad), EINVAL) << bad;
+  EXPECT_EQ(branch->RemoveXattr(branch->root_fd(), "file", kOwnerXattr), EPERM);
+  const ErrnoOr<std::string> list = branch->ListXattr(branch->root_fd(), "file");
+  ASSERT_TRUE(list.ok());
+  EXPECT_EQ(*list, "");
+  // Nothing of that name lies in the layer.
+  EXPECT_EQ(RecordOf("file", kOwnerXattr), "");
+}
+
 TEST_F(OverrideBranchTest, PrivilegedRecordsAreForEveryType) {
   auto branch = Open();
   const Errno started = branch->StartRecording(OwnerRecords::kPrivileged);

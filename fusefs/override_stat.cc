@@ -79,6 +79,17 @@ bool IsRecordKey(absl::string_view key) {
   return key == kContainersRecord || key == kFuseOverlayfsRecord || key == kPrivilegedRecord;
 }
 
+std::optional<OwnerPair> ParseOwner(absl::string_view text) {
+  const std::vector<absl::string_view> fields = absl::StrSplit(text, ':');
+  if (fields.size() != 2) return std::nullopt;
+  const std::optional<uint32_t> uid = ParseId(fields[0]);
+  const std::optional<uint32_t> gid = ParseId(fields[1]);
+  if (!uid.has_value() || !gid.has_value()) return std::nullopt;
+  return OwnerPair{*uid, *gid};
+}
+
+std::string FormatOwner(const OwnerPair& owner) { return absl::StrCat(owner.uid, ":", owner.gid); }
+
 std::string FormatRecord(const StatRecord& record) {
   return absl::StrFormat("%u:%u:%04o:%s", record.uid, record.gid, record.mode & 07777, TypeName(record));
 }

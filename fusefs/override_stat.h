@@ -23,6 +23,18 @@ inline constexpr char kFuseOverlayfsRecord[] = "user.fuseoverlayfs.override_stat
 
 bool IsRecordKey(absl::string_view key);
 
+// What a recorded owner can be asked for, and set, by in the mount where the kernel would refuse the ids: "UID:GID" in
+// decimal, of which -1 stays as it is. It is no xattr of the layer. The kernel lets only who has CAP_SYS_ADMIN in the
+// mount's user namespace set it, as all of "security.".
+inline constexpr char kOwnerXattr[] = "security.acetate.owner";
+
+struct OwnerPair {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+std::optional<OwnerPair> ParseOwner(absl::string_view text);
+std::string FormatOwner(const OwnerPair& owner);
+
 struct StatRecord {
   uid_t uid = 0;  // -1: the stored owner, as old versions of fuse-overlayfs left it
   gid_t gid = 0;

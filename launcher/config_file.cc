@@ -92,10 +92,14 @@ Json SpecToJson(const Spec& spec) {
   json["user"] = UserText(spec.user);
   json["hostname"] = spec.hostname;
   json["volumes"] = VolumesToJson(spec.volumes);
+  json["devices"] = Json::array();
+  for (const Device& device : spec.devices) json["devices"].push_back(absl::CHexEscape(FormatDevice(device)));
   json["tmpfs"] = Json::array();
   for (const Tmpfs& tmpfs : spec.tmpfs) json["tmpfs"].push_back(absl::CHexEscape(FormatTmpfs(tmpfs)));
   json["ulimits"] = Json::array();
   for (const Ulimit& limit : spec.ulimits) json["ulimits"].push_back(FormatUlimit(limit));
+  json["userns"] = FormatUserns(spec.userns);
+  json["fake_ids"] = spec.fake_ids;
   json["cap_add"] = spec.cap_add;
   json["cap_drop"] = spec.cap_drop;
   json["seccomp"] = absl::CHexEscape(spec.seccomp);
@@ -162,6 +166,13 @@ Spec SpecFromJson(const Json& json) {
     if (limit.ok()) spec.ulimits.push_back(*std::move(limit));
   }
   // Configs of containers from before there was a choice have none of these.
+  for (const std::string& text : WordsFrom(json.value("devices", Json::array()))) {
+    absl::StatusOr<Device> device = ParseDevice(text);
+    if (device.ok()) spec.devices.push_back(*std::move(device));
+  }
+  absl::StatusOr<UsernsSpec> userns = ParseUserns(json.value("userns", "private"));
+  if (userns.ok()) spec.userns = *userns;
+  spec.fake_ids = json.value("fake_ids", false);
   spec.cap_add = json.value("cap_add", uint64_t{0});
   spec.cap_drop = json.value("cap_drop", uint64_t{0});
   spec.seccomp = Unescaped(json.value("seccomp", ""));

@@ -28,6 +28,9 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   spec.volumes = {{"/a b", "/c", true}};
   spec.tmpfs = {*ParseTmpfs("/run:size=1m,mode=755,ro,exec"), *ParseTmpfs("/t")};
   spec.ulimits = {*ParseUlimit("nofile=10:unlimited")};
+  spec.devices = {*ParseDevice("/dev/a b:/dev/c:r")};
+  spec.userns = *ParseUserns("auto:size=7");
+  spec.fake_ids = true;
   spec.cap_add = 6;
   spec.cap_drop = 9;
   spec.seccomp = "/p\xff";
@@ -65,6 +68,9 @@ TEST(ConfigFileTest, WhatWasRunComesBackWhole) {
   EXPECT_TRUE(read->spec.volumes[0].read_only);
   EXPECT_EQ(read->spec.ulimits.at(0).soft, 10u);
   EXPECT_TRUE(read->spec.tmpfs.at(0).executable);
+  EXPECT_EQ(read->spec.devices.at(0).source, "/dev/a b");
+  EXPECT_EQ(read->spec.userns.size, 7u);
+  EXPECT_TRUE(read->spec.fake_ids);
   EXPECT_EQ(read->spec.network.ports, spec.network.ports);
   // All else, in one comparison.
   EXPECT_EQ(FormatConfig(*read), FormatConfig(config));
@@ -74,9 +80,10 @@ TEST(ConfigFileTest, AContainerFromBeforeAChoiceHasTheDefault) {
   ContainerConfig config;
   config.spec.command = {"true"};
   nlohmann::json json = nlohmann::json::parse(FormatConfig(config));
-  for (const char* later : {"cap_add", "cap_drop", "seccomp", "seccomp_profile", "network", "publish", "add_hosts",
-                            "dns", "memory_swap", "memory_reservation", "cpu_quota_us", "cpu_shares", "cpuset_cpus",
-                            "cpuset_mems", "blkio_weight", "best_effort"}) {
+  for (const char* later :
+       {"devices", "userns", "fake_ids", "cap_add", "cap_drop", "seccomp", "seccomp_profile", "network", "publish",
+        "add_hosts", "dns", "memory_swap", "memory_reservation", "cpu_quota_us", "cpu_shares", "cpuset_cpus",
+        "cpuset_mems", "blkio_weight", "best_effort"}) {
     ASSERT_EQ(json.at("spec").erase(later), 1u) << later;
   }
   absl::StatusOr<ContainerConfig> read = ParseConfig(json.dump());

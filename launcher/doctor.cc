@@ -82,6 +82,7 @@ Finding Ids(const DoctorView& view) {
   absl::StatusOr<Identity> identity = ChooseIdentity(view.identity);
   if (!identity.ok()) return {subject, Verdict::kBad, std::string(identity.status().message()), "apt install uidmap"};
   switch (identity->method) {
+    case Identity::Method::kHost:
     case Identity::Method::kMirror:
       return {subject, Verdict::kGood, "not needed: root has all ids", ""};
     case Identity::Method::kSingle:

@@ -54,6 +54,8 @@ Spec Merge(const Spec& container, const Spec& asked) {
     spec.environment.push_back(entry);
   }
   spec.ulimits = container.ulimits;
+  spec.userns = container.userns;
+  spec.fake_ids = container.fake_ids;
   spec.cap_add = container.cap_add;
   spec.cap_drop = container.cap_drop;
   spec.seccomp = container.seccomp;
@@ -110,7 +112,15 @@ absl::StatusOr<std::vector<UniqueFd>> OpenCgroups(const RunRecord& record) {
 absl::Status StartCommand(ExecInputs* in, Processes* processes) {
   // Nothing inside, nor any process of the user, may look at this process or its children before they are the command.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return ErrnoToStatus(Errno::Last(), "hide the process");
-  if (setns(in->namespaces[kUser].get(), CLONE_NEWUSER) != 0 || setns(in->namespaces[kPid].get(), CLONE_NEWPID) != 0) {
+  // Before the pid namespace is joined, in which it would be in the container's reach.
+  if (in->plan.FakesIds()) {
+    absl::Status s = processes->fake_ids.Start(in->plan.Capabilities(), in->namespaces[kUser]);
+    if (!s.ok()) return s;
+  }
+  // One that has none of its own is in this one, which cannot be joined.
+  const bool has_own = !IsPresentNamespace(in->namespaces[kUser], kNamespaceFiles[kUser].path);
+  if ((has_own && setns(in->namespaces[kUser].get(), CLONE_NEWUSER) != 0) ||
+      setns(in->namespaces[kPid].get(), CLONE_NEWPID) != 0) {
     return ErrnoToStatus(Errno::Last(), "join the container's user and pid namespaces");
   }
   auto ends = SocketPair();
@@ -166,6 +176,9 @@ absl::StatusOr<int> ExecIn(const CommandLine& line, const Container& container) 
   absl::StatusOr<Identity> identity = ChooseIdentity(ReadIdentitySources());
   if (!identity.ok()) return identity.status();
   if (absl::Status s = ComeNear(container.record); !s.ok()) return s;
+  identity->inner_uids = container.state.uids;
+  identity->inner_gids = container.state.gids;
+  identity->may_set_groups = identity->may_set_groups || container.config.spec.userns.mode == UsernsSpec::Mode::kAuto;
   absl::StatusOr<std::vector<UniqueFd>> cgroups = OpenCgroups(container.record);
   if (!cgroups.ok()) return cgroups.status();
   const Spec spec = Merge(container.config.spec, line.spec);

@@ -41,8 +41,9 @@ std::string ExplainPlan(const Plan& plan) {
   json["home"] = plan.home.empty() ? Json("from the image's /etc/passwd") : Json(plan.home);
   json["kept_afterwards"] = !plan.spec.remove;
   json["upper"] = plan.store.upper;
-  json["uid_map"] = Ranges(plan.identity.uids);
-  json["gid_map"] = Ranges(plan.identity.gids);
+  json["userns"] = FormatUserns(plan.spec.userns);
+  json["uid_map"] = Ranges(plan.UidsOnHost());
+  json["gid_map"] = Ranges(plan.GidsOnHost());
   Json ports = Json::array();
   for (const PublishedPort& port : plan.spec.network.ports) ports.push_back(ShowPort(port));
   json["network"] = Json{{"mode", NetworkName(plan.network.mode)}, {"ports", ports}};

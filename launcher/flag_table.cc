@@ -87,6 +87,18 @@ absl::Status ApplyVolume(Draft* draft, absl::string_view value) {
   return absl::OkStatus();
 }
 
+absl::Status ApplyDevice(Draft* draft, absl::string_view value) {
+  Device device;
+  if (absl::Status s = Take(ParseDevice(value), &device); !s.ok()) return s;
+  for (const Device& known : draft->line.spec.devices) {
+    if (known.target == device.target) {
+      return absl::InvalidArgumentError("has a container path that another --device has too");
+    }
+  }
+  draft->line.spec.devices.push_back(std::move(device));
+  return absl::OkStatus();
+}
+
 absl::Status ApplyTmpfs(Draft* draft, absl::string_view value) {
   Tmpfs tmpfs;
   if (absl::Status s = Take(ParseTmpfs(value), &tmpfs); !s.ok()) return s;
@@ -238,9 +250,14 @@ const std::vector<Flag>& AllFlags() {
       {"log-max-size", 0, "SIZE", "Bound of the log, of which two such pieces are kept. Default 16m.", kRun,
        [](Draft* d, absl::string_view v) { return Take(ParseLogSize(v), &d->line.spec.log_max_bytes); }},
       {"volume", 'v', "HOST:CONTAINER[:ro]", "Show a file or directory of the host. Adds up.", kRun, ApplyVolume},
+      {"device", 0, "HOST[:CONTAINER][:rw]", "Show a device node of the host. Adds up.", kRun, ApplyDevice},
       {"tmpfs", 0, "PATH[:OPTIONS]", "Mount an empty tmpfs. Adds up.", kRun, ApplyTmpfs},
       {"read-only", 0, nullptr, "Make the root read-only; volumes and tmpfs are not.", kRun, Switch<&Spec::read_only>},
       {"ulimit", 0, "NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024. Adds up.", kRun, ApplyUlimit},
+      {"userns", 0, "MODE", "Whose ids the container has: private, keep-id, auto[:size=N] or host. Default private.",
+       kRun, [](Draft* d, absl::string_view v) { return Take(ParseUserns(v), &d->line.spec.userns); }},
+      {"fake_ids", 0, nullptr, "Let programs believe in users that the container does not have, and record owners.",
+       kRun, Switch<&Spec::fake_ids>},
       {"cap-add", 0, "NAME", "Give it a capability that it would not have, or ALL. Adds up.", kRun,
        Capability<&Spec::cap_add>},
       {"cap-drop", 0, "NAME", "Take a capability from it, or ALL. Adds up.", kRun, Capability<&Spec::cap_drop>},
@@ -270,6 +287,7 @@ const std::vector<Flag>& AllFlags() {
          d->line.spec.limits.best_effort = v == "true";
          return absl::OkStatus();
        }},
+      {"profile", 0, nullptr, "Print on stderr what each phase of the launch took.", kRun, Switch<&Spec::profile>},
       {"explain", 0, nullptr, "Print what would be done, as JSON, and do nothing.", kRun,
        Choose<CommandLine::Action::kExplain>},
       {"attach", 'a', nullptr, "Stay with it, as run does without -d.", kStart, Switch<&VerbOptions::attach>},

@@ -1,7 +1,9 @@
 #include "launcher/helper.h"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/cleanup/cleanup.h"
@@ -47,7 +49,14 @@ class HelperSteps {
       ErrnoOr<Packet> packet = AwaitPacket(in_.control.get(), -1);
       if (!packet.ok() || packet->type != Message::kIdMapsWritten) return absl::CancelledError("the launcher ended");
     }
+    in_.profile.End(Profile::Phase::kUserNamespace);
     // From here on no other process of the user, or of this user namespace, may trace or read this one.
+    return Named(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? kOk : Errno::Last());
+  }
+
+  // The namespaces that are made from here on take part in the host's mounts no more than this one.
+  absl::Status Do(const LeaveHostsMounts&) {
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) return Named(Errno::Last());
     return Named(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 ? kOk : Errno::Last());
   }
 
@@ -66,9 +75,10 @@ class HelperSteps {
     }
     if (error.ok()) error = sys::FsConfigCreate(fs->get());
     if (!error.ok()) return Named(error);
-    ErrnoOr<UniqueFd> mount = sys::FsMount(fs->get(), 0);
+    ErrnoOr<UniqueFd> mount = sys::FsMount(fs->get(), action.attributes);
     if (!mount.ok()) return Named(mount.error());
     union_ = *std::move(mount);
+    in_.profile.End(Profile::Phase::kMount);
     return absl::OkStatus();
   }
 
@@ -90,6 +100,7 @@ class HelperSteps {
     absl::StatusOr<Daemon> daemon = StartFusefs(action.words, std::move(device_), in_.mask);
     if (!daemon.ok()) return daemon.status();
     processes_.daemon = *std::move(daemon);
+    in_.profile.End(Profile::Phase::kDaemonStart);
     return absl::OkStatus();
   }
 
@@ -103,24 +114,54 @@ class HelperSteps {
     inputs.cgroups = std::move(in_.host.v1_procs);
     inputs.report = std::move(ends->second);
     inputs.mask = in_.mask;
+    inputs.profile = in_.profile;
     if (in_.plan->spec.HasSession() && !in_.plan->spec.terminal) {
       absl::StatusOr<StreamEnds> outside = MakePipes(in_.plan->spec.interactive, inputs.stdio);
       if (!outside.ok()) return outside.status();
       session_->SetPipes(*std::move(outside));
     }
+    if (absl::Status s = GiveAway(inputs.stdio); !s.ok()) return s;
     // PID 1 is made ready before the fork; the parent's copy goes afterwards, and with it the last reference to the
     // union that is not the container's.
     Init init(*in_.plan, std::move(inputs));
+    if (in_.plan->FakesIds()) {
+      absl::Status s = processes_.fake_ids.Start(in_.plan->Capabilities(), UniqueFd());
+      if (!s.ok()) return s;
+    }
+    // Only of who can be looked at the maps can be written.
+    const bool own_ids = in_.plan->identity.has_inner();
+    if (own_ids) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     ErrnoOr<pid_t> pid = sys::Fork(action.namespaces, &processes_.init_pidfd, in_.host.unified_cgroup.get());
     if (!pid.ok()) return Named(pid.error());
     if (*pid == 0) {
       ends->first.Reset();
       init.Run();
     }
+    if (own_ids) {
+      prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+      // PID 1 waits for this word, or for the end of this process.
+      if (absl::Status s = WriteInnerIdMaps(in_.plan->identity, *pid); !s.ok()) return s;
+      SendRecord(ends->first.get(), "", 1, nullptr, 0).IgnoreError();  // PID 1 may be gone, which is noticed later
+    }
     processes_.init = *pid;
     processes_.init_report = std::move(ends->first);
     processes_.mask = in_.mask;
     processes_.bridge = std::move(in_.bridge);
+    processes_.profile = in_.profile;
+    return absl::OkStatus();
+  }
+
+  // The container's root has to be able to open its streams by their names, /dev/stdout and the like.
+  absl::Status GiveAway(const UniqueFd (&stdio)[3]) {
+    const Identity& identity = in_.plan->identity;
+    if (!identity.slice.has_value()) return absl::OkStatus();
+    for (const UniqueFd& fd : stdio) {
+      struct stat st;
+      if (!fd.valid() || fstat(fd.get(), &st) != 0 || !S_ISFIFO(st.st_mode)) continue;
+      if (fchown(fd.get(), identity.inner_uids[0].outside, identity.inner_gids[0].outside) != 0) {
+        return Named(Errno::Last());
+      }
+    }
     return absl::OkStatus();
   }
 

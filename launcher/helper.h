@@ -13,6 +13,7 @@
 #include "common/unique_fd.h"
 #include "launcher/host_steps.h"
 #include "launcher/plan.h"
+#include "launcher/profile.h"
 #include "launcher/record.h"
 
 namespace acetate::launcher {
@@ -25,6 +26,7 @@ struct HelperInputs {
   UniqueFd bridge;           // socket of the bridge's keeper, if the network is that
   UniqueFd control;          // the connection to the launcher, who owns the container (protocol.h)
   sigset_t mask;             // signal mask for fusefs and the command
+  Profile profile;
 };
 
 // In the helper process. Returns the status that launch exits with, after having said on stderr what went wrong.

@@ -9,6 +9,7 @@
 #include "common/syscalls.h"
 #include "launcher/config_file.h"
 #include "launcher/files.h"
+#include "launcher/id_lease.h"
 #include "launcher/record.h"
 #include "launcher/systemd_scope.h"
 
@@ -98,6 +99,14 @@ class HostSteps {
     // The scope goes with all that is in it.
     if (plan_.cgroup.scope.empty()) state_->undo.Add(Kind::kLeaf, When::kAlways, action.leaf);
     return MoveProcesses(action.leaf.substr(0, action.leaf.rfind('/')), action.leaf);
+  }
+
+  absl::Status Do(const TakeIds& action) {
+    absl::StatusOr<UniqueFd> lease = TakeLease(action.runtime_root, action.slice);
+    if (!lease.ok()) return lease.status();
+    state_->id_lease = *std::move(lease);
+    state_->undo.Add(Kind::kFile, When::kAlways, LeasePath(action.runtime_root, action.slice));
+    return absl::OkStatus();
   }
 
   absl::Status Do(const MakeCgroupDirectory& action) {

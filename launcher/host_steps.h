@@ -14,6 +14,7 @@ namespace acetate::launcher {
 struct HostState {
   UndoList undo;
   UniqueFd record;                 // locked
+  UniqueFd id_lease;               // locked; invalid when the container has no ids of its own
   UniqueFd unified_cgroup;         // directory of the v2 cgroup; invalid when there is none
   std::vector<UniqueFd> v1_procs;  // cgroup.procs of each v1 cgroup
   // With --best-effort: why limits are not enforced, one sentence each; those that the plan knew of included.

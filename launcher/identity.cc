@@ -96,8 +96,14 @@ absl::Status AwaitMapper(const std::string& program, pid_t child) {
 
 }  // namespace
 
-bool Identity::MapsUid(uint32_t uid) const { return Maps(uids, uid); }
-bool Identity::MapsGid(uint32_t gid) const { return Maps(gids, gid); }
+bool Identity::MapsUid(uint32_t uid) const { return Maps(has_inner() ? inner_uids : uids, uid); }
+bool Identity::MapsGid(uint32_t gid) const { return Maps(has_inner() ? inner_gids : gids, gid); }
+
+void ReadSubordinateIds(IdentitySources* sources) {
+  sources->user_name = UserName(sources->uid);
+  sources->subuid = ReadFileOrEmpty("/etc/subuid");
+  sources->subgid = ReadFileOrEmpty("/etc/subgid");
+}
 
 IdentitySources ReadIdentitySources() {
   IdentitySources sources;
@@ -110,9 +116,7 @@ IdentitySources ReadIdentitySources() {
     sources.own_setgroups = ReadFileOrEmpty("/proc/self/setgroups");
     return sources;
   }
-  sources.user_name = UserName(sources.uid);
-  sources.subuid = ReadFileOrEmpty("/etc/subuid");
-  sources.subgid = ReadFileOrEmpty("/etc/subgid");
+  ReadSubordinateIds(&sources);
   sources.newuidmap = FindProgram("newuidmap");
   sources.newgidmap = FindProgram("newgidmap");
   return sources;
@@ -173,7 +177,14 @@ std::vector<IdRange> ParseIdMap(absl::string_view text) {
   return ranges;
 }
 
+absl::Status WriteInnerIdMaps(const Identity& identity, pid_t pid) {
+  const std::string process = absl::StrCat(pid);
+  if (absl::Status s = WriteProcFile(process, "uid_map", MapText(identity.inner_uids)); !s.ok()) return s;
+  return WriteProcFile(process, "gid_map", MapText(identity.inner_gids));
+}
+
 absl::Status WriteIdMaps(const Identity& identity, pid_t pid) {
+  if (identity.method == Identity::Method::kHost) return absl::OkStatus();
   if (identity.method == Identity::Method::kSubordinate) {
     // Both at once: each spends its milliseconds in the dynamic linker.
     pid_t uid_mapper, gid_mapper;

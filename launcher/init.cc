@@ -17,12 +17,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 
 #include "common/syscalls.h"
 #include "launcher/arguments.h"
 #include "launcher/capabilities.h"
+#include "launcher/fake_id_filter.h"
 #include "launcher/files.h"
 #include "launcher/own_init.h"
 #include "launcher/passwd.h"
@@ -61,13 +64,25 @@ Init::Init(const Plan& plan, InitInputs inputs)
     passwd_.reset(new char[kLargestImageFile]);
     group_.reset(new char[kLargestImageFile]);
   }
+  OpenHostSources();
 }
 
 void Init::Run() {
+  in_.profile.End(Profile::Phase::kClone);
   // A session of its own: the terminal's signals go to the launcher, which forwards them.
   setsid();
   umask(022);
-  OpenSources();
+  if (!host_error_.ok()) {
+    report_.step = host_step_;
+    Fail(host_error_);
+  }
+  OpenMountpoint();
+  if (const auto* ids = std::get_if<EnterOwnIds>(&plan_.container[0].action)) {
+    Errno error = Do(*ids);
+    if (!error.ok()) Fail(error);
+    ++report_.step;
+  }
+  OpenNewSources();
   for (; report_.step < plan_.container.size(); ++report_.step) {
     Errno error = std::visit([this](const auto& step) { return Do(step); }, plan_.container[report_.step].action);
     if (!error.ok()) Fail(error);
@@ -75,13 +90,57 @@ void Init::Run() {
   Fail(Errno(EINVAL));  // a plan ends with Execute
 }
 
-void Init::OpenSources() {
+void Init::OpenHostSources() {
+  for (; host_step_ < plan_.container.size(); ++host_step_) {
+    ErrnoOr<UniqueFd> source = OpenHostSource(plan_.container[host_step_].action);
+    host_error_ = source.error();
+    if (!source.ok()) return;
+    sources_[host_step_] = *std::move(source);
+  }
+}
+
+// While this process still is the user, whose directory it is; the container's root may be somebody else.
+void Init::OpenMountpoint() {
   for (; report_.step < plan_.container.size(); ++report_.step) {
-    ErrnoOr<UniqueFd> source = OpenMountSource(plan_.container[report_.step].action);
-    if (!source.ok()) Fail(source.error());
-    sources_[report_.step] = *std::move(source);
+    const auto* step = std::get_if<SwitchRoot>(&plan_.container[report_.step].action);
+    if (step == nullptr) continue;
+    ErrnoOr<UniqueFd> at = sys::OpenAt(AT_FDCWD, step->at.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (!at.ok()) Fail(at.error());
+    sources_[report_.step] = *std::move(at);
   }
   report_.step = 0;
+}
+
+void Init::OpenNewSources() {
+  const uint32_t first = report_.step;
+  for (; report_.step < plan_.container.size(); ++report_.step) {
+    ErrnoOr<UniqueFd> source = OpenNewSource(plan_.container[report_.step].action);
+    if (!source.ok()) Fail(source.error());
+    if (source->valid()) sources_[report_.step] = *std::move(source);
+  }
+  report_.step = first;
+}
+
+Errno Init::AwaitHelper() {
+  pollfd helper = {in_.report.get(), POLLIN, 0};
+  while (poll(&helper, 1, -1) < 0) {
+  }
+  char word;
+  ssize_t n = recv(in_.report.get(), &word, sizeof(word), 0);
+  if (n == 0) _exit(kExitOwnFailure);  // the helper is gone
+  return n > 0 ? kOk : Errno::Last();
+}
+
+// Keeps all capabilities: they are lost only with an id that is 0.
+Errno Init::BecomeRoot() {
+  if (setresgid(0, 0, 0) != 0) return Errno::Last();
+  return setresuid(0, 0, 0) == 0 ? kOk : Errno::Last();
+}
+
+Errno Init::Do(const EnterOwnIds& step) {
+  ACETATE_RETURN_IF_ERROR(AwaitHelper());
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Errno::Last();
+  return step.become_root ? BecomeRoot() : kOk;
 }
 
 void Init::Fail(Errno error) {
@@ -101,20 +160,24 @@ void Init::FailWith(int exit_status) {
   _exit(exit_status);
 }
 
-// With the host's network the namespace is the one that this process is in already, and that it may not join.
-bool Init::IsPresent(const UniqueFd& ns, const char* path) {
+bool IsPresentNamespace(const UniqueFd& ns, const char* path) {
   struct stat wanted, present;
   return fstat(ns.get(), &wanted) == 0 && stat(path, &present) == 0 && wanted.st_dev == present.st_dev &&
          wanted.st_ino == present.st_ino;
 }
 
-// Not the pid namespace, which the forking process has joined: it takes in only those that are born into it.
+// Not one that this process is in already, the host's network say, which it may not join. Not the pid namespace, which
+// the forking process has joined: it takes in only those that are born into it.
 Errno Init::Do(const JoinNamespaces&) {
   for (size_t i = 0; i < in_.namespaces.size(); ++i) {
-    if (!kNamespaceFiles[i].joined_by_child || IsPresent(in_.namespaces[i], kNamespaceFiles[i].path)) continue;
+    if (!kNamespaceFiles[i].joined_by_child || IsPresentNamespace(in_.namespaces[i], kNamespaceFiles[i].path)) continue;
     if (setns(in_.namespaces[i].get(), 0) != 0) return Errno::Last();
   }
   ACETATE_ASSIGN_OR_RETURN(root_, sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  // Where the container's root is not the user, what is made here is to be root's all the same.
+  if (geteuid() != 0 && plan_.identity.MapsUid(0) && plan_.identity.MapsGid(0)) {
+    ACETATE_RETURN_IF_ERROR(BecomeRoot());
+  }
   return chdir("/") == 0 ? kOk : Errno::Last();
 }
 
@@ -151,8 +214,8 @@ Errno Init::Do(const SetHostname& step) {
   return sethostname(step.name.data(), step.name.size()) == 0 ? kOk : Errno::Last();
 }
 
-Errno Init::Do(const SwitchRoot& step) {
-  ACETATE_ASSIGN_OR_RETURN(UniqueFd at, sys::OpenAt(AT_FDCWD, step.at.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW));
+Errno Init::Do(const SwitchRoot&) {
+  UniqueFd& at = sources_[report_.step];
   ACETATE_RETURN_IF_ERROR(sys::MoveMount(root_.get(), at.get()));
   at.Reset();
   if (fchdir(root_.get()) != 0) return Errno::Last();
@@ -179,16 +242,9 @@ Errno Init::Do(const MakeSymlink& step) { return mounter_->Make(step); }
 Errno Init::Do(const MaskPath& step) { return mounter_->Attach(step); }
 Errno Init::Do(const MakeReadOnly& step) { return mounter_->Attach(step); }
 Errno Init::Do(const BindVolume& step) { return mounter_->Attach(step, sources_[report_.step]); }
+Errno Init::Do(const BindHostDevice& step) { return mounter_->Attach(step, sources_[report_.step]); }
 
-Errno Init::Do(const AwaitNetwork&) {
-  pollfd helper = {in_.report.get(), POLLIN, 0};
-  while (poll(&helper, 1, -1) < 0) {
-  }
-  char word;
-  ssize_t n = recv(in_.report.get(), &word, sizeof(word), 0);
-  if (n == 0) _exit(kExitOwnFailure);  // the helper is gone
-  return n > 0 ? kOk : Errno::Last();
-}
+Errno Init::Do(const AwaitNetwork&) { return AwaitHelper(); }
 
 Errno Init::Do(const MakeTerminal& step) {
   ErrnoOr<Terminal> terminal = OpenTerminal(root_.get());
@@ -227,6 +283,15 @@ Errno Init::Do(const EnterWorkdir& step) {
 Errno Init::Do(const NewKeyring&) {
   if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0 || errno == ENOSYS) return kOk;
   return Errno::Last();
+}
+
+Errno Init::Do(const FakeOwnIds& step) {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd listener, InstallFakeIdFilter(step.program));
+  const int fd = listener.get();
+  memcpy(report_.detail, &fake_user_, sizeof(fake_user_));
+  const Errno error = Report(InitReport::Kind::kFakeIds, &fd, 1);
+  memset(report_.detail, 0, sizeof(report_.detail));
+  return error;
 }
 
 Errno Init::Do(const LimitBoundingSet& step) { return DropBoundingSet(step.capabilities); }
@@ -277,6 +342,19 @@ Errno Init::Resolve(const BecomeUser& step, ResolvedUser* user) {
   return kOk;
 }
 
+// Where ids are faked, nothing is asked of the kernel: the process that answers is told.
+Errno Init::BeginAs(const ResolvedUser& user) {
+  fake_user_.uid = user.uid;
+  fake_user_.gid = user.gid;
+  const size_t count = std::min(user.group_count, std::size(fake_user_.groups));
+  std::copy(user.groups, user.groups + count, fake_user_.groups);
+  fake_user_.group_count = static_cast<uint32_t>(count);
+  rlimit number;
+  if (getrlimit(RLIMIT_LOCKS, &number) != 0) return Errno::Last();
+  number.rlim_cur = 0;
+  return setrlimit(RLIMIT_LOCKS, &number) == 0 ? kOk : Errno::Last();
+}
+
 Errno Init::Do(const BecomeUser& step) {
   ResolvedUser user;
   if (step.look_up) {
@@ -287,6 +365,7 @@ Errno Init::Do(const BecomeUser& step) {
       envp_[0] = home_.data();
     }
   }
+  if (step.fake) return BeginAs(user);
   if (!plan_.identity.MapsUid(user.uid) || !plan_.identity.MapsGid(user.gid)) {
     snprintf(report_.detail, sizeof(report_.detail),
              "--user: %u:%u is outside of the ids you may use; root can give you more in /etc/subuid and /etc/subgid",
@@ -350,6 +429,7 @@ Errno Init::Do(const Execute&) {
   }
   sigprocmask(SIG_SETMASK, &in_.mask, nullptr);
   ACETATE_RETURN_IF_ERROR(sys::CloexecFrom(3));
+  in_.profile.End(Profile::Phase::kInitSteps);
   // Says that all went well up to here; if nothing follows but the end of the socket, execve(2) did, too.
   ACETATE_RETURN_IF_ERROR(Report(InitReport::Kind::kAtExec, nullptr, 0));
   FailWith(

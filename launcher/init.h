@@ -16,8 +16,10 @@
 
 #include "common/errno_or.h"
 #include "common/unique_fd.h"
+#include "launcher/fake_ids.h"
 #include "launcher/mounts.h"
 #include "launcher/plan.h"
+#include "launcher/profile.h"
 
 namespace acetate::launcher {
 
@@ -26,6 +28,7 @@ struct InitReport {
   enum class Kind : int32_t {
     kNamespaces,  // with fds of its namespaces, in the order of kNamespaceFiles
     kTerminal,    // with both ends of the terminal: master, slave
+    kFakeIds,     // with the fd by which calls about ids are answered; `detail` is a FakeUser
     kAtExec,      // all steps but the last are done
     kFailed,
   };
@@ -36,6 +39,8 @@ struct InitReport {
   char detail[1024] = "";   // the whole message, for those that say more than an errno
 };
 
+static_assert(sizeof(FakeUser) <= sizeof(InitReport::detail));
+
 // What the process is given by the one that forks it. All may be left out but the report.
 struct InitInputs {
   UniqueFd union_mount;              // to become the root; without it the root is the container's already
@@ -44,7 +49,11 @@ struct InitInputs {
   UniqueFd report;                   // PID 1's end of the socket
   UniqueFd stdio[3];                 // to become stdin, stdout and stderr
   sigset_t mask = {};                // the command's signal mask
+  Profile profile;
 };
+
+// Whether this process is in that namespace; `path` is of kNamespaceFiles.
+bool IsPresentNamespace(const UniqueFd& ns, const char* path);
 
 class Init {
  public:
@@ -56,6 +65,7 @@ class Init {
 
  private:
   // One overload for each kind of step; returns when it is done, or ends the process with a report.
+  Errno Do(const EnterOwnIds& step);
   Errno Do(const JoinNamespaces& step);
   Errno Do(const HandOutNamespaces& step);
   Errno Do(const JoinCgroups& step);
@@ -72,11 +82,13 @@ class Init {
   Errno Do(const MaskPath& step);
   Errno Do(const MakeReadOnly& step);
   Errno Do(const BindVolume& step);
+  Errno Do(const BindHostDevice& step);
   Errno Do(const MakeTerminal& step);
   Errno Do(const SetUlimit& step);
   Errno Do(const MakeRootReadOnly& step);
   Errno Do(const EnterWorkdir& step);
   Errno Do(const NewKeyring& step);
+  Errno Do(const FakeOwnIds& step);
   Errno Do(const LimitBoundingSet& step);
   Errno Do(const BecomeUser& step);
   Errno Do(const LimitCapabilities& step);
@@ -88,17 +100,21 @@ class Init {
 
   struct ResolvedUser;
   Errno Resolve(const BecomeUser& step, ResolvedUser* user);
+  Errno BeginAs(const ResolvedUser& user);
 
   // Reads a file of the image into `buffer`: a regular file reached without symlinks, no longer than the buffer.
   absl::string_view ReadImageFile(const char* path, char* buffer) const;
 
-  // Whether this process is in that namespace; `path` is of kNamespaceFiles.
-  static bool IsPresent(const UniqueFd& ns, const char* path);
-
   // The process that is to be the command gets its streams, and its terminal for a controlling one.
   Errno TakeStandardFds();
   Errno Report(InitReport::Kind kind, const int* fds, size_t count);
-  void OpenSources();
+  // In the helper, who may reach more than the container's ids.
+  void OpenHostSources();
+  void OpenMountpoint();
+  // In the container, whose ids the filesystems' are to be.
+  void OpenNewSources();
+  Errno AwaitHelper();
+  Errno BecomeRoot();
   [[noreturn]] void Fail(Errno error);
   [[noreturn]] void FailWith(int exit_status);  // with report_.detail
 
@@ -106,12 +122,15 @@ class Init {
   InitInputs in_;
   UniqueFd root_;                  // of the container, once it is known
   std::vector<UniqueFd> sources_;  // of the container steps, by index
+  Errno host_error_;               // what kept a source from being opened before the fork, of step `host_step_`
+  uint32_t host_step_ = 0;
   std::optional<Mounter> mounter_;
   std::vector<char*> argv_;
   std::vector<char*> envp_;         // the first entry is HOME
   std::string home_;                // "HOME=...", with room for what is looked up
   std::unique_ptr<char[]> passwd_;  // room for /etc/passwd and /etc/group; null when they are not needed
   std::unique_ptr<char[]> group_;
+  FakeUser fake_user_;  // whom ids are faked for
   InitReport report_;
 };
 

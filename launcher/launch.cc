@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/errno_or.h"
+#include "common/runtime_dir.h"
 #include "common/syscalls.h"
 #include "launcher/bridge_keeper.h"
 #include "launcher/client.h"
@@ -20,7 +21,9 @@
 #include "launcher/helper.h"
 #include "launcher/host_steps.h"
 #include "launcher/id_files.h"
+#include "launcher/id_lease.h"
 #include "launcher/plan.h"
+#include "launcher/profile.h"
 #include "launcher/program.h"
 #include "launcher/protocol.h"
 #include "launcher/record.h"
@@ -41,22 +44,24 @@ int CleanUpAfterHelper(const Plan& plan, UndoList* undo, int wait_status) {
 }
 
 absl::Status StartHelper(const Plan& plan, HostState* host, std::vector<Stale> stale, UniqueFd bridge,
-                         const sigset_t& mask, pid_t* helper, UniqueFd* control) {
+                         const sigset_t& mask, const Profile& profile, pid_t* helper, UniqueFd* control) {
   auto ends = SocketPair();
   if (!ends.ok()) return ErrnoToStatus(ends.error(), "make a socket");
   *control = std::move(ends->first);
   UniqueFd helpers_end = std::move(ends->second);
-  ErrnoOr<pid_t> pid = sys::Fork(CLONE_NEWUSER | CLONE_NEWNS, nullptr);
+  const bool on_host = plan.identity.method == Identity::Method::kHost;
+  ErrnoOr<pid_t> pid = sys::Fork(CLONE_NEWNS | (on_host ? 0u : CLONE_NEWUSER), nullptr);
   if (!pid.ok()) {
-    absl::Status status = ErrnoToStatus(pid.error(), "make a user namespace");
-    return absl::Status(status.code(), absl::StrCat(status.message(), UserNamespaceHint()));
+    absl::Status status = ErrnoToStatus(pid.error(), on_host ? "make a mount namespace" : "make a user namespace");
+    return absl::Status(status.code(), absl::StrCat(status.message(), on_host ? "" : UserNamespaceHint()));
   }
   if (*pid == 0) {
     control->Reset();
-    _exit(RunHelper({&plan, std::move(*host), std::move(stale), std::move(bridge), std::move(helpers_end), mask}));
+    _exit(RunHelper(
+        {&plan, std::move(*host), std::move(stale), std::move(bridge), std::move(helpers_end), mask, profile}));
   }
   *helper = *pid;
-  if (plan.identity.method == Identity::Method::kSingle) return absl::OkStatus();
+  if (plan.identity.method == Identity::Method::kSingle || on_host) return absl::OkStatus();
   absl::Status status = WriteIdMaps(plan.identity, *pid);
   if (status.ok() && !SendPacket(control->get(), Message::kIdMapsWritten, "").ok()) {
     status = absl::CancelledError("the helper ended");
@@ -87,9 +92,21 @@ int FollowHelper(const Plan& plan, pid_t helper, UniqueFd control, UndoList* und
   return CleanUpAfterHelper(plan, undo, end.status);
 }
 
-absl::StatusOr<int> Run(const Spec& spec, const std::string& existing_id, const sigset_t& mask) {
+// Held while ids are chosen, if they are to be no other container's, until they are taken.
+absl::StatusOr<UniqueFd> LockIdsFor(const Spec& spec) {
+  if (spec.userns.mode != UsernsSpec::Mode::kAuto) return UniqueFd();
+  absl::StatusOr<std::string> runtime = RuntimeDir();
+  if (!runtime.ok()) return runtime.status();
+  return LockIds(*runtime);
+}
+
+absl::StatusOr<int> Run(const Spec& spec, const std::string& existing_id, const sigset_t& mask,
+                        const Profile& profile) {
+  absl::StatusOr<UniqueFd> ids = LockIdsFor(spec);
+  if (!ids.ok()) return ids.status();
   absl::StatusOr<Plan> plan = Resolve(spec, existing_id);
   if (!plan.ok()) return plan.status();
+  profile.End(Profile::Phase::kPlan);
   // First of all, so that it has none of the locks that are about to be taken.
   UniqueFd bridge;
   if (plan->network.mode == NetworkMode::kBridge) {
@@ -108,7 +125,10 @@ absl::StatusOr<int> Run(const Spec& spec, const std::string& existing_id, const 
   if (status.ok() && !host.unenforced.empty()) {
     PrintErrorLine(absl::StrCat("warning: ", absl::StrJoin(host.unenforced, "; ")));
   }
-  if (status.ok()) status = StartHelper(*plan, &host, std::move(stale), std::move(bridge), mask, &helper, &control);
+  ids->Reset();
+  profile.End(Profile::Phase::kHostSteps);
+  if (status.ok())
+    status = StartHelper(*plan, &host, std::move(stale), std::move(bridge), mask, profile, &helper, &control);
   if (!status.ok()) {
     if (helper != 0) {
       kill(helper, SIGKILL);
@@ -143,11 +163,16 @@ absl::StatusOr<Spec> WithProfile(Spec spec) {
 }  // namespace
 
 int Launch(const Spec& spec, const std::string& existing_id) {
+  const Profile profile = spec.profile ? Profile::Start() : Profile();
   // Blocked before anything is made, so that none of these ends launch between making a thing and cleaning it up.
   sigset_t mask = BlockClientSignals();
   absl::StatusOr<Spec> whole = WithProfile(WithAbsoluteVolumes(spec));
-  absl::StatusOr<int> exit_status = whole.ok() ? Run(*whole, existing_id, mask) : whole.status();
-  if (exit_status.ok()) return *exit_status;
+  absl::StatusOr<int> exit_status = whole.ok() ? Run(*whole, existing_id, mask, profile) : whole.status();
+  if (exit_status.ok()) {
+    if (!spec.detach) profile.End(Profile::Phase::kCleanUp);
+    WriteAll(STDERR_FILENO, profile.Report()).IgnoreError();
+    return *exit_status;
+  }
   PrintErrorLine(exit_status.status().message());
   return kExitOwnFailure;
 }

@@ -43,7 +43,20 @@ ErrnoOr<UniqueFd> HostDevice(const BindDevice& step) {
 ErrnoOr<UniqueFd> HostPath(const BindVolume& step) {
   ACETATE_ASSIGN_OR_RETURN(UniqueFd source,
                            sys::OpenTree(AT_FDCWD, step.volume.source.c_str(), OPEN_TREE_CLONE | AT_RECURSIVE));
-  if (step.volume.read_only) ACETATE_RETURN_IF_ERROR(sys::MountSetAttr(source.get(), MOUNT_ATTR_RDONLY, true));
+  const uint64_t attributes =
+      (step.volume.read_only ? MOUNT_ATTR_RDONLY : 0) | (step.no_devices ? MOUNT_ATTR_NODEV : 0);
+  if (attributes != 0) ACETATE_RETURN_IF_ERROR(sys::MountSetAttr(source.get(), attributes, true));
+  return source;
+}
+
+// What it is was looked at before, by its name; here it is the thing itself.
+ErrnoOr<UniqueFd> HostNode(const BindHostDevice& step) {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd source, sys::OpenTree(AT_FDCWD, step.device.source.c_str(), OPEN_TREE_CLONE));
+  struct stat st;
+  if (fstat(source.get(), &st) != 0) return Errno::Last();
+  if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) return Errno(ENODEV);
+  // Keeps its times and its permissions from being changed; not its being written.
+  if (step.device.read_only) ACETATE_RETURN_IF_ERROR(sys::MountSetAttr(source.get(), MOUNT_ATTR_RDONLY, false));
   return source;
 }
 
@@ -73,10 +86,15 @@ Errno MakeLast(int root, const char* path, bool directory, uint64_t resolve) {
 
 }  // namespace
 
-ErrnoOr<UniqueFd> OpenMountSource(const ContainerAction& action) {
+ErrnoOr<UniqueFd> OpenNewSource(const ContainerAction& action) {
   if (const auto* step = std::get_if<MountFilesystem>(&action)) return NewFilesystem(*step);
+  return UniqueFd();
+}
+
+ErrnoOr<UniqueFd> OpenHostSource(const ContainerAction& action) {
   if (const auto* step = std::get_if<BindDevice>(&action)) return HostDevice(*step);
   if (const auto* step = std::get_if<BindVolume>(&action)) return HostPath(*step);
+  if (const auto* step = std::get_if<BindHostDevice>(&action)) return HostNode(*step);
   if (std::holds_alternative<ShowHostSys>(action)) return HostSys();
   if (const auto* step = std::get_if<ShowEtcFile>(&action)) {
     return sys::OpenTree(AT_FDCWD, step->source.c_str(), OPEN_TREE_CLONE);
@@ -127,6 +145,11 @@ Errno Mounter::Attach(const BindVolume& step, const UniqueFd& source) {
   if (fstat(source.get(), &st) != 0) return Errno::Last();
   TargetKind kind = S_ISDIR(st.st_mode) ? TargetKind::kDirectory : TargetKind::kFile;
   ACETATE_ASSIGN_OR_RETURN(UniqueFd target, OpenOrMake(root_, step.volume.target.c_str(), kind, 0));
+  return sys::MoveMount(source.get(), target.get());
+}
+
+Errno Mounter::Attach(const BindHostDevice& step, const UniqueFd& source) {
+  ACETATE_ASSIGN_OR_RETURN(UniqueFd target, OpenOrMake(root_, step.device.target.c_str(), TargetKind::kFile, 0));
   return sys::MoveMount(source.get(), target.get());
 }
 

@@ -11,8 +11,12 @@
 
 namespace acetate::launcher {
 
-// The source of a step, as a mount that is attached nowhere; an invalid fd for steps that have none.
-ErrnoOr<UniqueFd> OpenMountSource(const ContainerAction& action);
+// The source of a step that shows something of the host, as a mount that is attached nowhere; an invalid fd for others.
+// To be called by who may reach it there.
+ErrnoOr<UniqueFd> OpenHostSource(const ContainerAction& action);
+
+// The same for a step that mounts a new filesystem. Its files are those of who calls this.
+ErrnoOr<UniqueFd> OpenNewSource(const ContainerAction& action);
 
 enum class TargetKind { kDirectory, kFile };
 
@@ -28,6 +32,7 @@ class Mounter {
   Errno Attach(const MountFilesystem& step, const UniqueFd& source);
   Errno Attach(const BindDevice& step, const UniqueFd& source);
   Errno Attach(const BindVolume& step, const UniqueFd& source);
+  Errno Attach(const BindHostDevice& step, const UniqueFd& source);
   Errno Attach(const ShowHostSys& step, const UniqueFd& source);
   Errno Attach(const ShowEtcFile& step, const UniqueFd& source);
   Errno Attach(const MaskPath& step);

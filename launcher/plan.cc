@@ -8,6 +8,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "launcher/capabilities.h"
+#include "launcher/fake_id_filter.h"
+#include "launcher/userns.h"
 
 namespace acetate::launcher {
 namespace {
@@ -27,7 +29,7 @@ constexpr const char* kReadOnly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/pro
 constexpr const char* kMaskedInHostSys[] = {"/sys/fs/bpf",       "/sys/fs/cgroup",      "/sys/fs/fuse",
                                             "/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security"};
 
-void AddHostSteps(bool exists, Plan* plan) {
+void AddHostSteps(bool exists, const std::string& runtime_root, Plan* plan) {
   auto add = [&](std::string what, HostAction action) { plan->host.push_back({std::move(what), std::move(action)}); };
   add(absl::StrCat("make the store ", plan->store.root), MakeStoreDirectory{});
   add(absl::StrCat("lock ", plan->store.record), WriteRecord{});
@@ -45,6 +47,10 @@ void AddHostSteps(bool exists, Plan* plan) {
   }
   if (!plan->cgroup.leaf.empty()) {
     add(absl::StrCat("step aside into the cgroup ", plan->cgroup.leaf), StepAside{plan->cgroup.leaf});
+  }
+  if (const std::optional<IdSlice>& slice = plan->identity.slice; slice.has_value()) {
+    add(absl::StrCat("take ", slice->count, " subordinate ids from the ", slice->first, "th on"),
+        TakeIds{runtime_root, *slice});
   }
   if (!plan->cgroup.enable_in.empty()) {
     add(absl::StrCat("write ", plan->cgroup.enable, " to ", plan->cgroup.enable_in),
@@ -71,6 +77,7 @@ std::string DescribeIds(const Identity& identity) {
     case Identity::Method::kSubordinate:
       return absl::StrCat("map root to user ", identity.uids[0].outside, ", and the others to subordinate ids");
     case Identity::Method::kMirror:
+    case Identity::Method::kHost:
       return "map every id to itself";
   }
   return "";
@@ -80,14 +87,22 @@ void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
   auto add = [&](std::string what, HelperAction action) {
     plan->helper.push_back({std::move(what), std::move(action)});
   };
-  add(absl::StrCat("in new user and mount namespaces, ", DescribeIds(plan->identity)), MapIds{});
-  add("mount a FUSE filesystem, not yet attached anywhere", MountUnion{{{"source", "acetate"},
-                                                                        {"subtype", "fusefs"},
-                                                                        {"rootmode", "40000"},
-                                                                        {"user_id", "0"},
-                                                                        {"group_id", "0"},
-                                                                        {"allow_other", ""},
-                                                                        {"default_permissions", ""}}});
+  // Where no user namespace keeps device nodes from being opened, mounts have to.
+  const bool on_host = plan->identity.method == Identity::Method::kHost;
+  if (on_host) {
+    add("in a new mount namespace, keep mounts from the host", LeaveHostsMounts{});
+  } else {
+    add(absl::StrCat("in new user and mount namespaces, ", DescribeIds(plan->identity)), MapIds{});
+  }
+  add(absl::StrCat("mount a FUSE filesystem, not yet attached anywhere", on_host ? ", without devices" : ""),
+      MountUnion{{{"source", "acetate"},
+                  {"subtype", "fusefs"},
+                  {"rootmode", "40000"},
+                  {"user_id", "0"},
+                  {"group_id", "0"},
+                  {"allow_other", ""},
+                  {"default_permissions", ""}},
+                 on_host ? unsigned{MOUNT_ATTR_NODEV} : 0u});
 
   add(absl::StrCat("listen on ", plan->runtime_dir, "/", kControlSocket), Listen{});
   if (plan->spec.HasSession()) add(absl::StrCat("open the log ", plan->store.container, "/log"), OpenLog{});
@@ -97,12 +112,22 @@ void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
     absl::StrAppend(&options, i == 0 ? "" : ":", EscapeLayer(plan->image.layers[i]));
   }
   absl::StrAppend(&options, ",upperdir=", EscapeLayer(plan->store.upper), ",workdir=", EscapeLayer(plan->store.work));
+  // Also where the ids are there: what a layer records once it has to record for good.
+  if (plan->spec.fake_ids) absl::StrAppend(&options, ",xattr_permissions=2");
+  // With a single id there is nothing to shift: all is the user's.
+  if (plan->identity.has_inner() && plan->identity.method != Identity::Method::kSingle) {
+    absl::StrAppend(&options, ",uidmapping=", FormatMapping(plan->identity.inner_uids),
+                    ",gidmapping=", FormatMapping(plan->identity.inner_gids));
+  }
   std::string control = absl::StrCat("--control=", plan->runtime_dir, "/fusefs.sock");
   add(absl::StrCat("start ", inputs.fusefs, " on ", plan->image.layers.size(), " layers and ", plan->store.upper),
       StartDaemon{{inputs.fusefs, "-f", "-o", options, "--confine", control}});
   bool own_network = plan->network.mode != NetworkMode::kHost;
-  add(absl::StrCat("start PID 1 in new mount, pid, ", own_network ? "net, " : "", "uts and ipc namespaces"),
-      StartInit{CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | (own_network ? CLONE_NEWNET : 0u)});
+  const bool own_ids = plan->identity.has_inner();
+  add(absl::StrCat("start PID 1 in new ", own_ids ? "user, " : "", "mount, pid, ", own_network ? "net, " : "",
+                   "uts and ipc namespaces"),
+      StartInit{CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | (own_network ? CLONE_NEWNET : 0u) |
+                (own_ids ? CLONE_NEWUSER : 0u)});
 }
 
 using ContainerSteps = std::vector<Step<ContainerAction>>;
@@ -118,7 +143,8 @@ void AddMount(ContainerSteps* steps, MountFilesystem mount) {
 }
 
 void AddDevices(const Identity& identity, ContainerSteps* steps) {
-  AddMount(steps, {"tmpfs", "/dev", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, {{"mode", "755"}, {"size", "65536k"}}});
+  // The devices are mounts of their own; what is made beside them is none.
+  AddMount(steps, {"tmpfs", "/dev", kNoSuidDevExec, {{"mode", "755"}, {"size", "65536k"}}});
   const BindDevice devices[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
                                 {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
   for (const BindDevice& device : devices) steps->push_back({absl::StrCat("show /dev/", device.name), device});
@@ -153,11 +179,15 @@ void AddCommandSteps(bool make_root_read_only, Plan* plan) {
   for (const Ulimit& limit : plan->spec.ulimits) {
     add(absl::StrCat("--ulimit ", FormatUlimit(limit)), SetUlimit{limit});
   }
-  const uint64_t kept = KeptCapabilities(plan->spec.cap_add, plan->spec.cap_drop);
+  const uint64_t kept = plan->Capabilities();
   add("make a session keyring", NewKeyring{});
   add("limit the capabilities that can be had", LimitBoundingSet{kept});
-  BecomeUser become{UserOf(plan->spec), plan->spec.user.has_value(), plan->identity.may_set_groups};
+  const bool fakes = plan->FakesIds();
+  BecomeUser become{UserOf(plan->spec), plan->spec.user.has_value(), plan->identity.may_set_groups || fakes, fakes};
   add(DescribeUser(become.user), become);
+  if (fakes) {
+    add("answer for users and groups that are not there", FakeOwnIds{FakeIdFilter((kept >> CAP_CHOWN & 1) != 0)});
+  }
   add("limit the capabilities held", LimitCapabilities{kept});
   add("forbid new privileges", ForbidNewPrivileges{});
   add("end when the helper ends", DieWithHelper{});
@@ -180,9 +210,23 @@ std::string DescribeNetwork(const Plan& plan) {
   return text;
 }
 
+std::string DescribeInner(const Identity& identity) {
+  auto shown = [](const std::vector<IdRange>& map) {
+    return absl::StrJoin(map, ", ", [](std::string* out, const IdRange& range) {
+      absl::StrAppend(out, range.count, " from ", range.inside, " to ", range.outside);
+    });
+  };
+  return absl::StrCat("map users ", shown(identity.inner_uids), " and groups ", shown(identity.inner_gids));
+}
+
 void AddContainerSteps(const PlanInputs& inputs, Plan* plan) {
   ContainerSteps* steps = &plan->container;
   auto add = [&](std::string what, ContainerAction action) { steps->push_back({std::move(what), std::move(action)}); };
+  const Identity& identity = plan->identity;
+  if (identity.has_inner()) {
+    const bool has_root = identity.MapsUid(0) && identity.MapsGid(0);
+    add(absl::StrCat("in the container's own user namespace, ", DescribeInner(identity)), EnterOwnIds{has_root});
+  }
   if (!plan->cgroup.v1.empty()) add("join the cgroups", JoinCgroups{});
   add("make a cgroup namespace", NewCgroupNamespace{});
   add("hand out the namespaces", HandOutNamespaces{});
@@ -207,7 +251,12 @@ void AddContainerSteps(const PlanInputs& inputs, Plan* plan) {
   }
   for (const Volume& volume : plan->spec.volumes) {
     add(absl::StrCat("show the host's ", volume.source, " as ", volume.target, volume.read_only ? ", read-only" : ""),
-        BindVolume{volume});
+        BindVolume{volume, identity.method == Identity::Method::kHost});
+  }
+  for (const Device& device : plan->spec.devices) {
+    add(absl::StrCat("show the host's device ", device.source, " as ", device.target,
+                     device.read_only ? ", read-only" : ""),
+        BindHostDevice{device});
   }
   for (const Tmpfs& tmpfs : plan->spec.tmpfs) {
     std::vector<std::pair<std::string, std::string>> options = {{"mode", tmpfs.mode}};
@@ -249,6 +298,22 @@ void SetEnvironment(Plan* plan) {
 
 }  // namespace
 
+std::vector<IdRange> Plan::UidsOnHost() const {
+  return identity.has_inner() ? Compose(identity.inner_uids, identity.uids) : identity.uids;
+}
+
+std::vector<IdRange> Plan::GidsOnHost() const {
+  return identity.has_inner() ? Compose(identity.inner_gids, identity.gids) : identity.gids;
+}
+
+uint64_t Plan::Capabilities() const {
+  uint64_t kept = KeptCapabilities(spec.cap_add, spec.cap_drop);
+  // Without a user namespace, nodes that it makes would open the machine's disks, if only in volumes.
+  const uint64_t make_nodes = uint64_t{1} << CAP_MKNOD;
+  if (spec.userns.mode == UsernsSpec::Mode::kHost && (spec.cap_add & make_nodes) == 0) kept &= ~make_nodes;
+  return kept;
+}
+
 std::vector<const char*> Plan::EtcFiles() const {
   std::vector<const char*> names;
   if (!network.hosts.empty()) names.push_back("hosts");
@@ -278,7 +343,7 @@ Plan MakePlan(const Spec& spec, const PlanInputs& inputs) {
   plan.network = inputs.network;
   plan.hostname = spec.hostname.empty() ? ShortId(inputs.id) : spec.hostname;
   SetEnvironment(&plan);
-  AddHostSteps(inputs.exists, &plan);
+  AddHostSteps(inputs.exists, inputs.runtime_root, &plan);
   AddHelperSteps(inputs, &plan);
   AddContainerSteps(inputs, &plan);
   return plan;

@@ -44,6 +44,11 @@ struct StartScope {
 struct StepAside {
   std::string leaf;
 };
+// Makes sure that no other container gets its subordinate ids.
+struct TakeIds {
+  std::string runtime_root;
+  IdSlice slice;
+};
 struct MakeCgroupDirectory {
   std::string path;
 };
@@ -56,13 +61,16 @@ struct WriteLimit {
 };
 using HostAction =
     std::variant<MakeStoreDirectory, WriteRecord, ClaimName, MakeContainer, MakeRuntimeDirectory, WriteEtcFiles,
-                 StartScope, StepAside, MakeCgroupDirectory, EnableControllers, WriteLimit>;
+                 TakeIds, StartScope, StepAside, MakeCgroupDirectory, EnableControllers, WriteLimit>;
 
 // ---- what the helper does
 
 struct MapIds {};
+// Instead, where there is no user namespace: mounts made from here on are not the host's.
+struct LeaveHostsMounts {};
 struct MountUnion {
   std::vector<std::pair<std::string, std::string>> options;  // of fsconfig(2); an empty value is a flag
+  unsigned attributes = 0;                                   // MOUNT_ATTR_*
 };
 // The socket that other commands reach the container by, and the log of its session.
 struct Listen {};
@@ -73,10 +81,14 @@ struct StartDaemon {
 struct StartInit {
   uint64_t namespaces = 0;  // CLONE_NEW*
 };
-using HelperAction = std::variant<MapIds, MountUnion, Listen, OpenLog, StartDaemon, StartInit>;
+using HelperAction = std::variant<MapIds, LeaveHostsMounts, MountUnion, Listen, OpenLog, StartDaemon, StartInit>;
 
 // ---- what PID 1 does
 
+// Waits until the ids of the container's own user namespace are mapped, and becomes its root, if it has one.
+struct EnterOwnIds {
+  bool become_root = false;
+};
 // Enters the namespaces of a container that runs, all but those that its forking process has entered.
 struct JoinNamespaces {};
 // Gives the helper fds of its namespaces, for commands that are to join them later.
@@ -127,6 +139,10 @@ struct MakeReadOnly {
 };
 struct BindVolume {
   Volume volume;
+  bool no_devices = false;  // device nodes in it cannot be opened
+};
+struct BindHostDevice {
+  Device device;
 };
 // A terminal of the container's own devpts; the helper gets both ends.
 struct MakeTerminal {
@@ -142,6 +158,10 @@ struct EnterWorkdir {
   std::string path;
 };
 struct NewKeyring {};
+// From here on this process's ids, and those of all that it becomes, are what the helper's keeper says (fake_ids.h).
+struct FakeOwnIds {
+  SeccompProgram program;
+};
 struct LimitBoundingSet {
   uint64_t capabilities = 0;
 };
@@ -149,6 +169,7 @@ struct BecomeUser {
   UserSpec user;
   bool look_up = false;  // in the image's /etc/passwd and /etc/group
   bool may_set_groups = false;
+  bool fake = false;  // the ids need not be mapped
 };
 struct LimitCapabilities {
   uint64_t capabilities = 0;
@@ -162,11 +183,11 @@ struct DieWithHelper {};
 struct StayAsInit {};
 struct Execute {};
 using ContainerAction =
-    std::variant<JoinNamespaces, HandOutNamespaces, JoinCgroups, NewCgroupNamespace, BringUpLoopback, SetHostname,
-                 SwitchRoot, MountFilesystem, ShowHostSys, ShowEtcFile, AwaitNetwork, BindDevice, MakeSymlink, MaskPath,
-                 MakeReadOnly, BindVolume, MakeTerminal, SetUlimit, MakeRootReadOnly, EnterWorkdir, NewKeyring,
-                 LimitBoundingSet, BecomeUser, LimitCapabilities, ForbidNewPrivileges, DieWithHelper, StayAsInit,
-                 FilterSystemCalls, Execute>;
+    std::variant<EnterOwnIds, JoinNamespaces, HandOutNamespaces, JoinCgroups, NewCgroupNamespace, BringUpLoopback,
+                 SetHostname, SwitchRoot, MountFilesystem, ShowHostSys, ShowEtcFile, AwaitNetwork, BindDevice,
+                 MakeSymlink, MaskPath, MakeReadOnly, BindVolume, BindHostDevice, MakeTerminal, SetUlimit,
+                 MakeRootReadOnly, EnterWorkdir, NewKeyring, FakeOwnIds, LimitBoundingSet, BecomeUser,
+                 LimitCapabilities, ForbidNewPrivileges, DieWithHelper, StayAsInit, FilterSystemCalls, Execute>;
 
 template <typename Action>
 struct Step {
@@ -205,6 +226,13 @@ struct Plan {
   std::vector<Step<HelperAction>> helper;
   std::vector<Step<ContainerAction>> container;
 
+  // Whether the container's processes are to believe in ids that it does not have.
+  bool FakesIds() const { return spec.fake_ids && identity.method == Identity::Method::kSingle; }
+  // Which ids of the host the container's are.
+  std::vector<IdRange> UidsOnHost() const;
+  std::vector<IdRange> GidsOnHost() const;
+  // What commands of the container may have.
+  uint64_t Capabilities() const;
   // The files of /etc that are launch's, not the image's; their texts are the network's and the host name.
   std::vector<const char*> EtcFiles() const;
 };

@@ -280,5 +280,52 @@ TEST(PlanTest, OwnInitIsNotFiltered) {
   EXPECT_EQ(IndexOf<FilterSystemCalls>(plan) + 2, plan.container.size());
 }
 
+TEST(PlanTest, OwnIdsAreEnteredFirstAndTheDaemonShiftsOwners) {
+  PlanInputs inputs = Inputs();
+  inputs.identity.method = Identity::Method::kSubordinate;
+  inputs.identity.uids = inputs.identity.gids = {{0, 1000, 1}, {1, 100000, 10}};
+  inputs.identity.inner_uids = inputs.identity.inner_gids = {{0, 3, 5}};
+  inputs.identity.slice = IdSlice{2, 5};
+  const Plan plan = MakePlan(Wanted(), inputs);
+  EXPECT_NE(All<StartInit>(plan.helper)[0].namespaces & CLONE_NEWUSER, 0u);
+  EXPECT_EQ(IndexOf<EnterOwnIds>(plan), 0u);
+  EXPECT_TRUE(All<EnterOwnIds>(plan.container)[0].become_root);
+  EXPECT_THAT(All<StartDaemon>(plan.helper)[0].words[3], HasSubstr(",uidmapping=0:3:5,gidmapping=0:3:5"));
+  EXPECT_EQ(All<TakeIds>(plan.host).size(), 1u);
+  EXPECT_EQ(plan.UidsOnHost()[0].outside, 100002u);
+  EXPECT_EQ(All<EnterOwnIds>(MakePlan(Wanted(), Inputs()).container).size(), 0u);
+}
+
+TEST(PlanTest, WithTheHostsIdsNothingOpensDevices) {
+  PlanInputs inputs = Inputs();
+  inputs.identity.method = Identity::Method::kHost;
+  Spec spec = Wanted();
+  spec.userns.mode = UsernsSpec::Mode::kHost;
+  spec.volumes = {{"/a", "/b", false}};
+  const Plan plan = MakePlan(spec, inputs);
+  EXPECT_EQ(All<MountUnion>(plan.helper)[0].attributes, unsigned{MOUNT_ATTR_NODEV});
+  EXPECT_TRUE(All<BindVolume>(plan.container)[0].no_devices);
+  EXPECT_EQ(All<MapIds>(plan.helper).size(), 0u);
+  EXPECT_EQ(All<LeaveHostsMounts>(plan.helper).size(), 1u);
+  EXPECT_EQ(plan.Capabilities(), kDefaultCapabilities & ~(uint64_t{1} << CAP_MKNOD));
+  spec.cap_add = uint64_t{1} << CAP_MKNOD;
+  EXPECT_EQ(MakePlan(spec, inputs).Capabilities(), kDefaultCapabilities);
+}
+
+TEST(PlanTest, IdsAreFakedOnlyWhereTheyAreNotThere) {
+  Spec spec = Wanted();
+  spec.fake_ids = true;
+  Plan plan = MakePlan(spec, Inputs());
+  EXPECT_LT(IndexOf<BecomeUser>(plan), IndexOf<FakeOwnIds>(plan));
+  EXPECT_LT(IndexOf<FakeOwnIds>(plan), IndexOf<LimitCapabilities>(plan));
+  EXPECT_TRUE(All<BecomeUser>(plan.container)[0].fake);
+  EXPECT_THAT(All<StartDaemon>(plan.helper)[0].words[3], HasSubstr(",xattr_permissions=2"));
+  PlanInputs inputs = Inputs();
+  inputs.identity.method = Identity::Method::kMirror;
+  plan = MakePlan(spec, inputs);
+  EXPECT_EQ(All<FakeOwnIds>(plan.container).size(), 0u);
+  EXPECT_FALSE(All<BecomeUser>(plan.container)[0].fake);
+}
+
 }  // namespace
 }  // namespace acetate::launcher

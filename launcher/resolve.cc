@@ -1,5 +1,6 @@
 #include "launcher/resolve.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,9 +11,11 @@
 #include "launcher/capabilities.h"
 #include "launcher/client.h"
 #include "launcher/daemon.h"
+#include "launcher/id_lease.h"
 #include "launcher/network.h"
 #include "launcher/network_process.h"
 #include "launcher/systemd_scope.h"
+#include "launcher/userns.h"
 
 namespace acetate::launcher {
 namespace {
@@ -34,8 +37,66 @@ absl::Status CheckVolumes(const Spec& spec) {
   return absl::OkStatus();
 }
 
+// A device that is to be read only has to be one that this user cannot write anyway: the kernel lets devices be written
+// through mounts that are read-only.
+absl::Status CheckDevices(const Spec& spec) {
+  for (const Device& device : spec.devices) {
+    struct stat st;
+    if (stat(device.source.c_str(), &st) != 0) {
+      return ErrnoToStatus(Errno::Last(), absl::StrCat("--device: ", device.source));
+    }
+    if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("--device: ", device.source, " is no device; show files and directories with --volume"));
+    }
+    if (device.read_only && access(device.source.c_str(), W_OK) == 0) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("--device: ", device.source,
+                       " cannot be shown for reading alone, since you may write it and no mount forbids that; take "
+                       "the right from you, or write rw"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Identity> ChooseIds(const Spec& spec, const std::string& runtime_root) {
+  IdentitySources sources = ReadIdentitySources();
+  const bool slices = spec.userns.mode == UsernsSpec::Mode::kAuto;
+  if (slices && sources.may_map_any) ReadSubordinateIds(&sources);
+  absl::StatusOr<Identity> identity = ChooseIdentity(sources);
+  if (!identity.ok()) return identity;
+  const std::vector<IdSlice> taken = slices ? ReadLeases(runtime_root) : std::vector<IdSlice>();
+  if (absl::Status s = ChooseUserns(spec.userns, sources, taken, &*identity); !s.ok()) return s;
+  return identity;
+}
+
+// Who keeps the own id is who the command is run as.
+Spec WithUser(Spec spec) {
+  if (spec.userns.mode == UsernsSpec::Mode::kKeepId && !spec.user.has_value()) {
+    spec.user = UserSpec{{geteuid(), ""}, IdOrName{getegid(), ""}};
+  }
+  return spec;
+}
+
+// Root's answers are what is faked; without one inside, or with the host's, there is nothing to answer.
+absl::Status CheckFakeIds(const Spec& spec) {
+  if (!spec.fake_ids) return absl::OkStatus();
+  if (spec.userns.mode != UsernsSpec::Mode::kPrivate) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--fake_ids and --userns ", FormatUserns(spec.userns), " exclude each other"));
+  }
+  for (const Ulimit& limit : spec.ulimits) {
+    if (limit.resource == RLIMIT_LOCKS) {
+      return absl::FailedPreconditionError("--ulimit locks and --fake_ids exclude each other: ids are kept in it");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckUser(const Spec& spec, const Identity& identity) {
-  if (!spec.user.has_value()) return absl::OkStatus();
+  if (!spec.user.has_value() || (spec.fake_ids && identity.method == Identity::Method::kSingle)) {
+    return absl::OkStatus();
+  }
   const IdOrName& user = spec.user->user;
   bool fits = !user.id.has_value() || identity.MapsUid(*user.id);
   if (spec.user->group.has_value() && spec.user->group->id.has_value()) {
@@ -85,20 +146,26 @@ absl::StatusOr<std::vector<SeccompProgram>> SeccompFilterFor(const Spec& spec) {
                       absl::StrCat("--security-opt seccomp=", spec.seccomp, ": ", filter.status().message()));
 }
 
-absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
+absl::StatusOr<Plan> Resolve(const Spec& asked, const std::string& existing_id) {
+  const Spec spec = WithUser(asked);
   PlanInputs inputs;
   if (absl::Status s = CheckTerminal(spec); !s.ok()) return s;
   absl::StatusOr<Image> image = LoadImage(spec.image);
   if (!image.ok()) return image.status();
   inputs.image = *std::move(image);
   if (absl::Status s = CheckVolumes(spec); !s.ok()) return s;
+  if (absl::Status s = CheckDevices(spec); !s.ok()) return s;
+  if (absl::Status s = CheckFakeIds(spec); !s.ok()) return s;
 
   absl::StatusOr<std::string> store = StoreRoot();
   if (!store.ok()) return store.status();
   inputs.store_root = *std::move(store);
   if (absl::Status s = CheckStoreOutside(inputs.image, inputs.store_root); !s.ok()) return s;
 
-  absl::StatusOr<Identity> identity = ChooseIdentity(ReadIdentitySources());
+  absl::StatusOr<std::string> runtime = RuntimeDir();
+  if (!runtime.ok()) return runtime.status();
+  inputs.runtime_root = *std::move(runtime);
+  absl::StatusOr<Identity> identity = ChooseIds(spec, inputs.runtime_root);
   if (!identity.ok()) return identity.status();
   inputs.identity = *std::move(identity);
   if (absl::Status s = CheckUser(spec, inputs.identity); !s.ok()) return s;
@@ -124,9 +191,6 @@ absl::StatusOr<Plan> Resolve(const Spec& spec, const std::string& existing_id) {
   if (!cgroup.ok()) return cgroup.status();
   inputs.cgroup = *std::move(cgroup);
 
-  absl::StatusOr<std::string> runtime = RuntimeDir();
-  if (!runtime.ok()) return runtime.status();
-  inputs.runtime_root = *std::move(runtime);
   inputs.window_size = WindowSizeOfUser();
   absl::StatusOr<std::vector<SeccompProgram>> seccomp = SeccompFilterFor(spec);
   if (!seccomp.ok()) return seccomp.status();

@@ -134,6 +134,77 @@ absl::StatusOr<Volume> ParseVolume(absl::string_view text) {
   return volume;
 }
 
+absl::StatusOr<Device> ParseDevice(absl::string_view text) {
+  std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  Device device;
+  device.source = std::string(parts[0]);
+  if (!absl::StartsWith(device.source, "/")) return absl::InvalidArgumentError("names no absolute path on the host");
+  absl::string_view target = parts[0];
+  absl::string_view access = "rw";
+  if (parts.size() > 1 && absl::StartsWith(parts[1], "/")) {
+    target = parts[1];
+    parts.erase(parts.begin());
+  }
+  if (parts.size() > 1) {
+    access = parts[1];
+    parts.erase(parts.begin());
+  }
+  device.target = CleanPath(target);
+  if (parts.size() > 1 || device.target == "/") {
+    return absl::InvalidArgumentError("is not HOST[:CONTAINER][:rw] with absolute paths");
+  }
+  if (access.empty() || access.find_first_not_of("rwm") != access.npos) {
+    return absl::InvalidArgumentError("has permissions other than r and rw");
+  }
+  if (absl::StrContains(access, "m")) {
+    return absl::InvalidArgumentError("asks for m, making device nodes, which is never granted; leave the m out");
+  }
+  if (!absl::StrContains(access, "r")) {
+    return absl::InvalidArgumentError("asks for w without r, which cannot be enforced; write rw");
+  }
+  device.read_only = !absl::StrContains(access, "w");
+  return device;
+}
+
+std::string FormatDevice(const Device& device) {
+  return absl::StrCat(device.source, ":", device.target, device.read_only ? ":r" : ":rw");
+}
+
+absl::StatusOr<UsernsSpec> ParseUserns(absl::string_view text) {
+  using Mode = UsernsSpec::Mode;
+  UsernsSpec userns;
+  if (text == "private") return userns;
+  if (text == "host" || text == "keep-id") {
+    userns.mode = text == "host" ? Mode::kHost : Mode::kKeepId;
+    return userns;
+  }
+  if (!absl::ConsumePrefix(&text, "auto")) {
+    return absl::InvalidArgumentError("is none of private, keep-id, auto, auto:size=NUMBER and host");
+  }
+  userns.mode = Mode::kAuto;
+  if (text.empty()) return userns;
+  // The kernel's ids end below 2^32 - 1.
+  if (!absl::ConsumePrefix(&text, ":size=") || !AllDigits(text) || !absl::SimpleAtoi(text, &userns.size) ||
+      userns.size == 0 || userns.size == std::numeric_limits<uint32_t>::max()) {
+    return absl::InvalidArgumentError("is not auto:size=NUMBER with a number of ids");
+  }
+  return userns;
+}
+
+std::string FormatUserns(const UsernsSpec& userns) {
+  switch (userns.mode) {
+    case UsernsSpec::Mode::kPrivate:
+      return "private";
+    case UsernsSpec::Mode::kKeepId:
+      return "keep-id";
+    case UsernsSpec::Mode::kAuto:
+      return absl::StrCat("auto:size=", userns.size);
+    case UsernsSpec::Mode::kHost:
+      return "host";
+  }
+  return "";
+}
+
 namespace {
 
 // A number of bytes with a unit.

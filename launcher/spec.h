@@ -21,6 +21,13 @@ struct Volume {
   bool read_only = false;
 };
 
+// A device node of the host.
+struct Device {
+  std::string source;      // on the host: absolute
+  std::string target;      // as of a volume
+  bool read_only = false;  // may be had only where launch's user cannot write the device either (CheckDevices)
+};
+
 struct Tmpfs {
   std::string target;  // as of a volume
   bool read_only = false;
@@ -34,6 +41,18 @@ struct Ulimit {
   int resource = 0;  // RLIMIT_*
   uint64_t soft = 0;
   uint64_t hard = 0;
+};
+
+// Whose ids the container's are.
+struct UsernsSpec {
+  enum class Mode {
+    kPrivate,  // root is the user, the others are subordinate ids
+    kKeepId,   // the user's id is the same inside
+    kAuto,     // subordinate ids that no other running container has
+    kHost,     // the host's own: no user namespace
+  };
+  Mode mode = Mode::kPrivate;
+  uint32_t size = 1024;  // how many ids, for kAuto
 };
 
 // A part of --user: a number, or a name that the image's /etc/passwd or /etc/group has to know.
@@ -56,8 +75,11 @@ struct Spec {
   std::string name;      // empty: none
   bool remove = false;
   std::vector<Volume> volumes;
+  std::vector<Device> devices;
   std::vector<Tmpfs> tmpfs;
   std::vector<Ulimit> ulimits;
+  UsernsSpec userns;
+  bool fake_ids = false;  // ids that are not mapped seem to be
   NetworkSpec network;
   uint64_t cap_add = 0;         // a bit for each; all of them for ALL
   uint64_t cap_drop = 0;        // likewise
@@ -75,6 +97,7 @@ struct Spec {
   int stop_signal = 15;        // SIGTERM
   int stop_timeout = 10;       // seconds until `stop` sends SIGKILL
   uint64_t log_max_bytes = 0;  // of the log file, of which two are kept; 0: no limit
+  bool profile = false;        // of this launch; not kept
   std::vector<std::string> command;
 
   // Whether a supervisor of its own passes the streams on and keeps the log, so that users can come and go. Otherwise
@@ -91,6 +114,14 @@ absl::StatusOr<std::optional<std::string>> ParseEnvironment(absl::string_view te
 
 // HOST:CONTAINER[:ro|:rw].
 absl::StatusOr<Volume> ParseVolume(absl::string_view text);
+
+// HOST[:CONTAINER][:rw|:r]; without CONTAINER it is HOST.
+absl::StatusOr<Device> ParseDevice(absl::string_view text);
+std::string FormatDevice(const Device& device);
+
+// private, keep-id, auto, auto:size=NUMBER or host.
+absl::StatusOr<UsernsSpec> ParseUserns(absl::string_view text);
+std::string FormatUserns(const UsernsSpec& userns);
 
 // PATH[:OPTION,...], of the options ro, rw, exec, noexec, nosuid, nodev, size=BYTES[kmg] and mode=OCTAL.
 absl::StatusOr<Tmpfs> ParseTmpfs(absl::string_view text);

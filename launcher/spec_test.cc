@@ -29,6 +29,30 @@ TEST(ParsePidsLimitTest, ReadsNumbersAndRefusesOthers) {
   }
 }
 
+TEST(ParseDeviceTest, IsShownUnderItsOwnNameUnlessAnotherIsGiven) {
+  EXPECT_EQ(FormatDevice(*ParseDevice("/dev/kvm")), "/dev/kvm:/dev/kvm:rw");
+  EXPECT_EQ(FormatDevice(*ParseDevice("/dev/kvm:/dev/./x/../machine")), "/dev/kvm:/dev/machine:rw");
+  EXPECT_EQ(FormatDevice(*ParseDevice("/dev/kvm:r")), "/dev/kvm:/dev/kvm:r");
+  EXPECT_EQ(FormatDevice(*ParseDevice("/dev/kvm:/x:rw")), "/dev/kvm:/x:rw");
+  EXPECT_EQ(FormatDevice(*ParseDevice("/dev/kvm:/x:r")), "/dev/kvm:/x:r");
+  for (const char* bad : {"", "kvm", "/dev/kvm:", "/dev/kvm:x", "/dev/kvm:/x:", "/dev/kvm:/x:y", "/dev/kvm:/x:rw:z",
+                          "/dev/kvm:w", "/dev/kvm:rwm", "/", "/dev/kvm:/.."}) {
+    EXPECT_FALSE(ParseDevice(bad).ok()) << bad;
+  }
+}
+
+TEST(ParseUsernsTest, KnowsTheModes) {
+  for (const char* mode : {"private", "keep-id", "host", "auto:size=1", "auto:size=4294967294"}) {
+    ASSERT_TRUE(ParseUserns(mode).ok()) << mode;
+    EXPECT_EQ(FormatUserns(*ParseUserns(mode)), mode);
+  }
+  EXPECT_EQ(FormatUserns(*ParseUserns("auto")), "auto:size=1024");
+  for (const char* bad : {"", "none", "keep-id:uid=1", "auto:", "auto:size=", "auto:size=0", "auto:size=-1",
+                          "auto:size=4294967295", "automatic"}) {
+    EXPECT_FALSE(ParseUserns(bad).ok()) << bad;
+  }
+}
+
 TEST(ParseVolumeTest, SplitsSourceTargetAndOption) {
   Volume volume = *ParseVolume("/data:/mnt/data");
   EXPECT_EQ(volume.source, "/data");

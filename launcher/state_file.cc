@@ -1,5 +1,6 @@
 #include "launcher/state_file.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "launcher/files.h"
@@ -11,6 +12,22 @@ using Json = nlohmann::ordered_json;
 using Status = ContainerState::Status;
 
 constexpr Status kStatuses[] = {Status::kCreated, Status::kRunning, Status::kPaused, Status::kExited};
+
+Json RangesToJson(const std::vector<IdRange>& ranges) {
+  Json array = Json::array();
+  for (const IdRange& range : ranges) array.push_back({range.inside, range.outside, range.count});
+  return array;
+}
+
+std::vector<IdRange> RangesFromJson(const Json& json, const char* key) {
+  std::vector<IdRange> ranges;
+  for (const Json& entry : json.contains(key) ? json[key] : Json::array()) {
+    const bool numbers = entry.is_array() && entry.size() == 3 &&
+                         std::all_of(entry.begin(), entry.end(), [](const Json& n) { return n.is_number_unsigned(); });
+    if (numbers) ranges.push_back({entry[0], entry[1], entry[2]});
+  }
+  return ranges;
+}
 
 std::string PathIn(const std::string& container) { return container + "/state.json"; }
 
@@ -38,6 +55,8 @@ std::string FormatState(const ContainerState& state) {
   json["finished"] = state.finished;
   json["network"] = state.network;
   json["address"] = state.address;
+  json["uid_map"] = RangesToJson(state.uids);
+  json["gid_map"] = RangesToJson(state.gids);
   json["exit_status"] = state.exit_status;
   json["message"] = state.message;
   json["statistics"] = Json::object();
@@ -66,6 +85,8 @@ ContainerState ParseState(absl::string_view text) {
   state.finished = string("finished");
   state.network = string("network");
   state.address = string("address");
+  state.uids = RangesFromJson(json, "uid_map");
+  state.gids = RangesFromJson(json, "gid_map");
   state.exit_status = number("exit_status");
   state.message = string("message");
   for (const StatisticsField& field : kStatisticsFields) {

@@ -7,10 +7,12 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "common/errno_or.h"
 #include "launcher/cgroup_stats.h"
+#include "launcher/identity.h"
 
 namespace acetate::launcher {
 
@@ -26,6 +28,9 @@ struct ContainerState {
   std::string network;          // see NetworkName(); empty until it runs
   std::string address;          // in its network; empty when not known
   CgroupStatistics statistics;  // when it has ended: what it had used
+  // Which ids of the host the container's are; empty until it runs.
+  std::vector<IdRange> uids;
+  std::vector<IdRange> gids;
 };
 
 // "created", "running", "paused", "exited".

@@ -154,8 +154,11 @@ class Supervisor {
 
   void Start() {
     started_ = true;
+    p_.profile.End(Profile::Phase::kExec);
     state_.status = ContainerState::Status::kRunning;
     state_.pid = p_.init;
+    state_.uids = plan_.UidsOnHost();
+    state_.gids = plan_.GidsOnHost();
     state_.network = NetworkName(plan_.network.mode);
     state_.started = FormatSeconds(time(nullptr));
     KeepState();
@@ -218,6 +221,9 @@ class Supervisor {
       case InitReport::Kind::kTerminal:
         if (fds.size() == 2) session_.SetTerminal(std::move(fds[0]), std::move(fds[1]));
         break;
+      case InitReport::Kind::kFakeIds:
+        if (fds.size() == 1) AnswerForIds(fds[0], report);
+        break;
       case InitReport::Kind::kAtExec:
         at_exec_ = true;
         break;
@@ -228,11 +234,18 @@ class Supervisor {
     }
   }
 
+  void AnswerForIds(const UniqueFd& listener, const InitReport& report) {
+    FakeUser first;
+    memcpy(&first, report.detail, sizeof(first));
+    // One that has died is noticed by the callers, whose calls fail.
+    p_.fake_ids.Answer(listener, first).IgnoreError();
+  }
+
   void ConnectNetwork() {
     if (!network_.IsNeeded() || namespaces_.size() != std::size(kNamespaceFiles)) return;
     constexpr size_t kNet = 3;  // of kNamespaceFiles
     absl::Status status = network_.Start(namespaces_[kNet]);
-    if (!status.ok()) FailNetwork(std::string(status.message()));
+    if (!status.ok()) FailStart(std::string(status.message()));
   }
 
   void TakeNetworkEvent(NetworkKeeper::Event event) {
@@ -246,7 +259,7 @@ class Supervisor {
       case NetworkKeeper::Event::kEnded:
         ReadReport();
         if (!init_alive_) return;
-        if (!started_) return FailNetwork(network_.Complaint());
+        if (!started_) return FailStart(network_.Complaint());
         // The command may do without, and its connections may be closed already.
         state_.message = absl::StrCat(network_.Complaint(), "; the container goes on without");
         PrintErrorLine(state_.message);
@@ -254,8 +267,8 @@ class Supervisor {
     }
   }
 
-  void FailNetwork(std::string message) {
-    network_failure_ = std::move(message);
+  void FailStart(std::string message) {
+    start_failure_ = std::move(message);
     KillContainer();
   }
 
@@ -284,6 +297,8 @@ class Supervisor {
     init_end_ = info;
     network_.Stop();
     ReadReport();
+    p_.fake_ids.Stop();
+    p_.profile.End(Profile::Phase::kRun);
     // They keep the mounts, and so fusefs, alive.
     namespaces_.clear();
     session_.CommandEnded();
@@ -319,9 +334,9 @@ class Supervisor {
 
   Outcome JudgeEnd() {
     Outcome outcome;
-    if (!network_failure_.empty()) {
+    if (!start_failure_.empty()) {
       outcome.exit_status = kExitOwnFailure;
-      outcome.message = network_failure_;
+      outcome.message = start_failure_;
       return outcome;
     }
     bool lost_connection =
@@ -368,7 +383,7 @@ class Supervisor {
   Session& session_;
   const std::function<void(pid_t)>& on_start_;
   NetworkKeeper network_;
-  std::string network_failure_;  // what kept the command from being started
+  std::string start_failure_;  // what kept the command from being started
   ContainerState state_;
   std::vector<UniqueFd> namespaces_;  // in the order of kNamespaceFiles
   bool init_alive_ = true;

@@ -10,7 +10,9 @@
 #include "absl/strings/string_view.h"
 #include "common/unique_fd.h"
 #include "launcher/daemon.h"
+#include "launcher/fake_id_keeper.h"
 #include "launcher/plan.h"
+#include "launcher/profile.h"
 #include "launcher/session.h"
 
 namespace acetate::launcher {
@@ -19,10 +21,12 @@ namespace acetate::launcher {
 struct Processes {
   pid_t init = 0;
   UniqueFd init_pidfd;
-  UniqueFd init_report;  // helper's end of PID 1's socket
-  Daemon daemon;         // without a pidfd: there is none
-  UniqueFd bridge;       // socket of the bridge's keeper, where there is one
-  sigset_t mask = {};    // for what is still to be started
+  UniqueFd init_report;   // helper's end of PID 1's socket
+  Daemon daemon;          // without a pidfd: there is none
+  UniqueFd bridge;        // socket of the bridge's keeper, where there is one
+  sigset_t mask = {};     // for what is still to be started
+  FakeIdKeeper fake_ids;  // started where ids are faked
+  Profile profile;
 };
 
 struct Outcome {

@@ -38,6 +38,14 @@ std::vector<std::string> ShownPorts(const Container& container) {
   return shown;
 }
 
+Json Ranges(const std::vector<IdRange>& ranges) {
+  Json array = Json::array();
+  for (const IdRange& range : ranges) {
+    array.push_back(Json{{"inside", range.inside}, {"outside", range.outside}, {"count", range.count}});
+  }
+  return array;
+}
+
 Json Summary(const Container& container) {
   Json json;
   json["id"] = container.id;
@@ -50,6 +58,9 @@ Json Summary(const Container& container) {
   json["started"] = container.state.started;
   json["finished"] = container.state.finished;
   json["ports"] = ShownPorts(container);
+  json["userns"] = FormatUserns(container.config.spec.userns);
+  json["uid_map"] = Ranges(container.live ? container.state.uids : std::vector<IdRange>());
+  json["gid_map"] = Ranges(container.live ? container.state.gids : std::vector<IdRange>());
   bool ended = container.state.status == Status::kExited;
   json["exit_status"] = ended ? Json(container.state.exit_status) : Json(nullptr);
   return json;

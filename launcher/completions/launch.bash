@@ -9,8 +9,8 @@ _launch_containers() {
 _launch_flags() {
   case "$1" in
     run)
-      flags="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --read-only --ulimit --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight --best-effort --explain --help --version"
-      with_value="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --tmpfs --ulimit --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight"
+      flags="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --device --tmpfs --read-only --ulimit --userns --fake_ids --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight --best-effort --profile --explain --help --version"
+      with_value="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --device --tmpfs --ulimit --userns --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight"
       ;;
     start)
       flags="--interactive -i --detach-keys --attach -a --help"
@@ -104,8 +104,9 @@ _launch() {
   if [[ $words -eq 0 && " $with_value " == *" $previous "* && $COMP_CWORD -gt $first ]]; then
     case "$previous" in
       --image) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
-      --cidfile | --pidfile | --volume | -v) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+      --cidfile | --pidfile | --volume | -v | --device) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
       --signal | --stop-signal | -s) _launch_offer "HUP INT QUIT TERM KILL USR1 USR2 STOP CONT WINCH" ;;
+      --userns) _launch_offer "private keep-id auto host" ;;
       --network) _launch_offer "none bridge host pasta slirp4netns" ;;
       *) COMPREPLY=() ;;
     esac
