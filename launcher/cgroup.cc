@@ -129,7 +129,7 @@ bool KillCgroup(const std::string& path) {
 }
 
 absl::Status RemoveCgroup(const std::string& path) {
-  constexpr int kTries = 100;
+  constexpr int kTries = 1000;  // thousands of processes die one after the other
   for (int i = 0; i < kTries; ++i) {
     if (rmdir(path.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
     if (errno != EBUSY) break;

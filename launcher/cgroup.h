@@ -34,8 +34,8 @@ CgroupView ReadCgroupView();
 // Whether each of the words is in a list of them, such as cgroup.controllers holds.
 bool HasAllWords(absl::string_view list, const std::vector<std::string>& wanted);
 
-// Kills what is left in the cgroup and removes it. What is gone already is no error. May wait up to a second for the
-// last process to be gone.
+// Kills what is left in the cgroup and removes it. What is gone already is no error. May wait up to ten seconds for
+// the last process to be gone.
 absl::Status RemoveCgroup(const std::string& path);
 
 // Kills every process in a cgroup at once, so that none can fork away: through cgroup.kill (v2, kernel 5.14), else by

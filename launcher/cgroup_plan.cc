@@ -116,7 +116,7 @@ UnifiedPlace FindUnifiedPlace(const CgroupView& view, const std::vector<std::str
 }
 
 std::string UserName() {
-  const std::string number = absl::StrCat(geteuid());
+  std::string number = absl::StrCat(geteuid());
   for (absl::string_view line : absl::StrSplit(ReadFileOrEmpty("/etc/passwd"), '\n')) {
     std::vector<absl::string_view> fields = absl::StrSplit(line, ':');
     if (fields.size() > 2 && fields[2] == number) return std::string(fields[0]);
@@ -204,8 +204,8 @@ class Planner {
     absl::Status no_scope;
     if (place.kind == Place::kNone && !view_.unified.empty()) {
       absl::StatusOr<ScopePlace> offer = systemd_.find_scope(unit_);
-      if (offer.ok()) scope = *std::move(offer);
       no_scope = offer.status();
+      if (offer.ok()) scope = *std::move(offer);
     }
     const bool in_scope = scope.has_value() && HasAllWords(scope->controllers, wanted);
     if (place.kind == Place::kNone && !in_scope) {

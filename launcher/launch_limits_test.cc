@@ -11,6 +11,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
@@ -97,7 +98,9 @@ class LimitTest : public ::testing::Test {
 
 TEST_F(LimitTest, AProcessBeyondItsMemoryIsKilledAndThatIsSaid) {
   if (!CanLimit({"-m", "64m"})) GTEST_SKIP() << reason_;
-  Result result = host_->Shell({"--name", "box", "-m", "16m"}, "x=12345678; while :; do x=$x$x; done");
+  // A hog that would stop by itself at 256 MiB, for the sake of the machine if it is not held.
+  Result result = host_->Shell({"--name", "box", "-m", "16m"},
+                               "x=12345678; i=0; while test $i -lt 25; do x=$x$x; i=$((i + 1)); done");
   EXPECT_EQ(result.status, 137) << result;
   EXPECT_EQ(result.err, "launch: out of memory: the kernel killed 1 process at the limit of 16 MiB\n");
   nlohmann::json statistics = Inspect()["statistics"];
@@ -106,9 +109,11 @@ TEST_F(LimitTest, AProcessBeyondItsMemoryIsKilledAndThatIsSaid) {
   EXPECT_GE(statistics["memory_peak_bytes"], 8 << 20);
 }
 
+// One that would end at 200 processes.
 TEST_F(LimitTest, AForkBombIsHeld) {
   if (!CanLimit({"--pids-limit", "20"})) GTEST_SKIP() << reason_;
-  StartBox({"--pids-limit", "20"}, "(b() { b | b & b; }; b) 2>/dev/null & exec sleep 1000");
+  StartBox({"--pids-limit", "20"},
+           "(i=0; while test $i -lt 200; do sleep 1000 & i=$((i + 1)); done) 2>/dev/null & exec sleep 1000");
   EXPECT_TRUE(Eventually([&] {
     const std::string events = Setting("pids.events");
     return events.starts_with("max ") && events != "max 0";
@@ -128,9 +133,18 @@ TEST_F(LimitTest, ABusyLoopGetsItsShareOfTheTime) {
   usleep(2000000);
   const uint64_t used = Inspect()["statistics"]["cpu_us"].get<uint64_t>() - from;
   const auto passed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
-  // Two loops would have up to two CPUs, and half of one on a machine that is busy otherwise.
+  // Two loops would have up to two CPUs.
   EXPECT_LE(static_cast<double>(used) / static_cast<double>(passed), 0.26);
   EXPECT_GE(used, 1000u);
+  // On a machine that is busy otherwise they might have as little without a limit; then nobody would have held them.
+  uint64_t held = 0;
+  const std::vector<std::string> directories = Inspect()["cgroups"];
+  for (const std::string& directory : directories) {
+    for (absl::string_view line : absl::StrSplit(ReadFileOrEmpty(directory + "/cpu.stat"), '\n')) {
+      if (absl::ConsumePrefix(&line, "nr_throttled ") && !absl::SimpleAtoi(line, &held)) ADD_FAILURE() << line;
+    }
+  }
+  EXPECT_GT(held, 0u);
   EndBox();
 }
 

@@ -23,7 +23,7 @@ struct RunRecord {
   std::string runtime_dir;
   std::vector<std::string> cgroups;  // that the container's processes are in
   std::string leaf;                  // v2 cgroup that launch itself is in, made for it; empty: none
-  pid_t init = 0;           // host pid of the container's PID 1; 0: not yet started
+  pid_t init = 0;                    // host pid of the container's PID 1; 0: not yet started
   uint64_t init_start = 0;  // its start time in clock ticks, which tells it from a later process of that number
   int end = -1;             // the container's exit status, once it has ended in order
 };

@@ -48,7 +48,8 @@ python3 tests/mutation/mutations.py check || status=1
 if $tidy && [[ ${#units[@]} -gt 0 ]]; then
   say "clang-tidy: ${#units[@]} files"
   # What Bazel passes to the compiler, without asking it: the options of .bazelrc and the libfuse that was chosen.
-  flags=(-std=c++20 -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64)
+  read -r -a flags < <(pkg-config --cflags dbus-1)
+  flags+=(-std=c++20 -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64)
   prefix="$(sed -n 's/.*ACETATE_LIBFUSE_PREFIX=//p' .bazelrc.local 2>/dev/null || true)"
   [[ -z $prefix ]] || flags+=(-isystem "$prefix/include")
   printf '%s\0' "${units[@]}" | xargs -0 -P "$(nproc)" -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- "${flags[@]}" || status=1
