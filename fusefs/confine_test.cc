@@ -124,7 +124,16 @@ TEST_F(ConfineTest, NothingElseIsReached) {
   EXPECT_EQ(Confined([] { return open("/dev/null", O_RDWR); }), EACCES);
   EXPECT_EQ(Confined([] { return open("/proc/self/comm", O_WRONLY); }), EACCES);
   EXPECT_EQ(Confined([] { return open("/proc/sys/kernel/panic", O_WRONLY); }), EACCES);
+}
+
+TEST_F(ConfineTest, NothingIsExecuted) {
   EXPECT_EQ(Confined([] { return execl("/bin/true", "true", nullptr); }), EACCES);
+  for (const char* name : {"lower/file", "upper/file"}) {
+    const std::string path = *this / name;
+    ASSERT_EQ(chmod(path.c_str(), 0755), 0);
+    // It is no program; but that is not found out.
+    EXPECT_EQ(Confined([&] { return execl(path.c_str(), "file", nullptr); }), EACCES) << name;
+  }
 }
 
 TEST_F(ConfineTest, TheDirectoryOfTheSocketIsForSocketsAlone) {
