@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -15,8 +17,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
+#include <iterator>
 #include <thread>
 
 #include "common/syscalls.h"
@@ -119,7 +124,16 @@ TEST_F(ConfineTest, NothingElseIsReached) {
   EXPECT_EQ(Confined([] { return open("/dev/null", O_RDWR); }), EACCES);
   EXPECT_EQ(Confined([] { return open("/proc/self/comm", O_WRONLY); }), EACCES);
   EXPECT_EQ(Confined([] { return open("/proc/sys/kernel/panic", O_WRONLY); }), EACCES);
+}
+
+TEST_F(ConfineTest, NothingIsExecuted) {
   EXPECT_EQ(Confined([] { return execl("/bin/true", "true", nullptr); }), EACCES);
+  for (const char* name : {"lower/file", "upper/file"}) {
+    const std::string path = *this / name;
+    ASSERT_EQ(chmod(path.c_str(), 0755), 0);
+    // It is no program; but that is not found out.
+    EXPECT_EQ(Confined([&] { return execl(path.c_str(), "file", nullptr); }), EACCES) << name;
+  }
 }
 
 TEST_F(ConfineTest, TheDirectoryOfTheSocketIsForSocketsAlone) {
@@ -200,6 +214,36 @@ TEST_F(ConfineTest, TheHelperIsConfinedToo) {
   ASSERT_TRUE(WIFEXITED(status));
   if (WEXITSTATUS(status) == 98) GTEST_SKIP() << "users may make no user namespaces here";
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// Has the kernel answer as one without Landlock, or with one that is switched off, does.
+void ForgetLandlock(int error) {
+  const sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_landlock_create_ruleset, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {std::size(code), const_cast<sock_filter*>(code)};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
+    _exit(254);
+  }
+}
+
+TEST_F(ConfineTest, WhereThereIsNoLandlockItGoesOn) {
+  for (const int error : {ENOSYS, EOPNOTSUPP}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      ForgetLandlock(error);
+      if (sys::LandlockVersion() != 0) _exit(1);
+      Enter(nullptr);
+      _exit(Open("outside/file", O_RDONLY) >= 0 ? 0 : 2);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0) << strerrorname_np(error);
+  }
 }
 
 TEST_F(ConfineTest, AWorkDirectoryThatIsToBeMadeIsRefused) {
