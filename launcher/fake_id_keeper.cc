@@ -210,6 +210,7 @@ class Keeper {
 
   Errno Read(const seccomp_notif& call, uint64_t address, void* target, size_t size) const {
     const iovec here = {target, size};
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): another process's
     const iovec there = {reinterpret_cast<void*>(address), size};
     const ssize_t n = process_vm_readv(static_cast<pid_t>(call.pid), &here, 1, &there, 1, 0);
     if (!IsStill(call)) return Errno(ESRCH);
@@ -219,6 +220,7 @@ class Keeper {
   Errno Write(const seccomp_notif& call, uint64_t address, const void* source, size_t size) const {
     if (size == 0) return kOk;
     const iovec here = {const_cast<void*>(source), size};
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): another process's
     const iovec there = {reinterpret_cast<void*>(address), size};
     if (!IsStill(call)) return Errno(ESRCH);
     const ssize_t n = process_vm_writev(static_cast<pid_t>(call.pid), &here, 1, &there, 1, 0);

@@ -21,7 +21,7 @@ struct FakeIdSet {
   uint32_t effective = 0;
   uint32_t saved = 0;
   uint32_t filesystem = 0;
-  auto operator<=>(const FakeIdSet&) const = default;
+  auto operator<=>(const FakeIdSet&) const = default;  // NOLINT(modernize-use-nullptr): none is there
 };
 
 // Root's, as every process of the container begins.
@@ -33,7 +33,7 @@ struct FakeIds {
   // What is lost with exec is not noticed.
   bool keeps_capabilities = false;
   bool capable = false;
-  auto operator<=>(const FakeIds&) const = default;
+  auto operator<=>(const FakeIds&) const = default;  // NOLINT(modernize-use-nullptr): none is there
 
   // Whether it may change ids and give files away.
   bool is_root() const { return HasRoot() ? user.effective == 0 : capable; }
