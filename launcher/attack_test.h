@@ -22,8 +22,6 @@ class AttackTest : public EachUserTest {
     host_->Own(attacker);
   }
 
-  bool HasOneId() const { return GetParam() == Who::kLone; }
-
   // What an attack in a container of its own prints. The attack has to come to its end.
   std::string Attack(const std::vector<std::string>& flags, const std::vector<std::string>& words) {
     std::vector<std::string> all = {"--rm"};
@@ -34,26 +32,20 @@ class AttackTest : public EachUserTest {
     EXPECT_EQ(result.status, 0) << result;
     return result.out;
   }
-
-  // Starts a container called box, in the background.
-  void StartBox(const std::vector<std::string>& flags, const std::vector<std::string>& command) {
-    std::vector<std::string> words = {"-d", "--name", "box"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    const Result result = host_->Run(words, command);
-    ASSERT_EQ(result.status, 0) << result;
-  }
-
-  Result Exec(const std::vector<std::string>& flags, const std::vector<std::string>& command) {
-    std::vector<std::string> words = {"exec"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    words.push_back("box");
-    words.insert(words.end(), command.begin(), command.end());
-    return host_->Launch(words);
-  }
 };
+words.insert(words.end(), flags.begin(), flags.end());
+const Result result = host_->Run(words, command);
+ASSERT_EQ(result.status, 0) << result;
+}
 
-#define ACETATE_FOR_EACH_USER(suite)                                                             \
-  INSTANTIATE_TEST_SUITE_P(Users, suite, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone), \
-                           [](const auto& test) { return NameOf(test.param); })
+Result Exec(const std::vector<std::string>& flags, const std::vector<std::string>& command) {
+  std::vector<std::string> words = {"exec"};
+  words.insert(words.end(), flags.begin(), flags.end());
+  words.push_back("box");
+  words.insert(words.end(), command.begin(), command.end());
+  return host_->Launch(words);
+}
+}
+;
 
 }  // namespace acetate::launcher

@@ -89,8 +89,7 @@ class DetachedTest : public EachUserTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, DetachedTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(DetachedTest);
 
 TEST_P(DetachedTest, ItRunsOnAndTellsItsIdAndItsOutputIsKept) {
   std::string id = Detach({"--name", "web"}, "echo to out; echo to err >&2; exec sleep 1000");

@@ -22,24 +22,6 @@ namespace fs = std::filesystem;
 
 class ExecTest : public EachUserTest {
  protected:
-  bool HasOneId() const { return GetParam() == Who::kLone; }
-
-  // A container called box that sleeps.
-  void StartBox(const std::vector<std::string>& flags = {}) {
-    std::vector<std::string> words = {"-d", "--name", "box"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    Result result = host_->Run(words, {"sleep", "1000"});
-    ASSERT_EQ(result.status, 0) << result;
-  }
-
-  Result Exec(const std::vector<std::string>& flags, const std::vector<std::string>& command) {
-    std::vector<std::string> words = {"exec"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    words.push_back("box");
-    words.insert(words.end(), command.begin(), command.end());
-    return host_->Launch(words);
-  }
-
   // The output of a script in the box that has to end well.
   std::string Out(const std::vector<std::string>& flags, const std::string& script) {
     Result result = Exec(flags, {"sh", "-c", script});
@@ -49,8 +31,7 @@ class ExecTest : public EachUserTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, ExecTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(ExecTest);
 
 TEST_P(ExecTest, EveryNamespaceIsThatOfTheContainer) {
   StartBox();

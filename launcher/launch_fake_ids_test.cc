@@ -41,8 +41,7 @@ class FakeIdsInContainerTest : public EachUserTest {
   bool IsLone() const { return GetParam() == Who::kLone; }
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, FakeIdsInContainerTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(FakeIdsInContainerTest);
 
 // For everybody alike: where the ids are there, they are the real ones.
 TEST_P(FakeIdsInContainerTest, FilesAreGivenAwayAndItIsRecorded) {

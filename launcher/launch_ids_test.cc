@@ -66,8 +66,7 @@ class IdsTest : public EachUserTest {
   bool HasRanges() const { return GetParam() == Who::kPlain; }
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, IdsTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(IdsTest);
 
 // ---- --userns
 

@@ -141,8 +141,7 @@ class LeakTest : public EachUserTest {
   std::set<pid_t> pids_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, LeakTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(LeakTest);
 
 TEST_P(LeakTest, AHundredAtOnceLeaveNothing) {
   const std::set<std::string> before = AtRest();

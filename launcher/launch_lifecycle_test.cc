@@ -75,8 +75,7 @@ class LifecycleTest : public EachUserTest {
   std::string short_id_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, LifecycleTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(LifecycleTest);
 
 TEST_P(LifecycleTest, TheStatusIsTheCommands) {
   EXPECT_EQ(host_->Shell({"--rm"}, "exit 0").status, 0);

@@ -23,8 +23,7 @@ class SecurityTest : public EachUserTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, SecurityTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(SecurityTest);
 
 TEST_P(SecurityTest, SystemCallsAreFiltered) {
   EXPECT_THAT(Tries({}, "grep Seccomp: /proc/self/status"), HasSubstr("Seccomp:\t2\n"));

@@ -57,8 +57,7 @@ class TerminalTest : public EachUserTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, TerminalTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(TerminalTest);
 
 TEST_P(TerminalTest, AShellHasATerminalOfTheContainersOwn) {
   TerminalUser user(host_.get(), Shell({"--rm", "-it"}), 33, 99);

@@ -37,8 +37,7 @@ class LaunchTest : public EachUserTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Users, LaunchTest, ::testing::Values(Who::kRoot, Who::kPlain, Who::kLone),
-                         [](const auto& test) { return NameOf(test.param); });
+ACETATE_FOR_EACH_USER(LaunchTest);
 
 TEST_P(LaunchTest, ACommandRunsAsRootOfItsOwnWorldAndTheImageStaysAsItWas) {
   std::string before = LaunchFixture::Describe(host_->image());

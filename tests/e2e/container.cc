@@ -49,9 +49,11 @@ ContainerHost::~ContainerHost() {
 std::vector<std::string> ContainerHost::Command(const std::vector<std::string>& prefix,
                                                 const std::vector<std::string>& arguments) const {
   std::vector<std::string> words = prefix;
+  const bool by_root = geteuid() == 0 && prefix.empty();
   words.insert(words.end(),
-               {"env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + path_, "LANG=C.UTF-8",
-                "XDG_DATA_HOME=" + path_ + "/data", "XDG_RUNTIME_DIR=" + path_ + "/run", path_ + "/launch"});
+               {"env", "-i", absl::StrCat("PATH=/usr/local/bin:/usr/bin:/bin", by_root ? ":/usr/sbin:/sbin" : ""),
+                "HOME=" + path_, "LANG=C.UTF-8", "XDG_DATA_HOME=" + path_ + "/data",
+                "XDG_RUNTIME_DIR=" + path_ + "/run", path_ + "/launch"});
   words.insert(words.end(), arguments.begin(), arguments.end());
   return words;
 }

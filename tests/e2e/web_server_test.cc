@@ -49,10 +49,13 @@ class WebServerTest : public testing::Test {
   // Starts nginx in the background, with a page that says who it is. The port of the host that it is published on.
   int Serve(const std::string& name, const std::string& network) {
     const int port = FreePort(SOCK_STREAM);
+    // The layer's packages are unpacked, not configured.
+    const std::string script = absl::StrCat(
+        "mkdir -p /var/www/html; echo this is ", name, " >/var/www/html/index.html;",
+        "echo 'server { listen 80; root /var/www/html; }' >/etc/nginx/conf.d/site.conf; exec nginx -g 'daemon off;'");
     const CommandResult result =
         Run({"-d", "--name", name, "--network", network, "-p", absl::StrCat("127.0.0.1:", port, ":80"), "--image",
-             image_, "--", "sh", "-euc",
-             absl::StrCat("echo this is ", name, " >/var/www/html/index.html; exec nginx -g 'daemon off;'")});
+             image_, "--", "sh", "-euc", script});
     EXPECT_EQ(result.status, 0) << result;
     started_.push_back(name);
     return port;
