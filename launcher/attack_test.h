@@ -33,19 +33,5 @@ class AttackTest : public EachUserTest {
     return result.out;
   }
 };
-words.insert(words.end(), flags.begin(), flags.end());
-const Result result = host_->Run(words, command);
-ASSERT_EQ(result.status, 0) << result;
-}
-
-Result Exec(const std::vector<std::string>& flags, const std::vector<std::string>& command) {
-  std::vector<std::string> words = {"exec"};
-  words.insert(words.end(), flags.begin(), flags.end());
-  words.push_back("box");
-  words.insert(words.end(), command.begin(), command.end());
-  return host_->Launch(words);
-}
-}
-;
 
 }  // namespace acetate::launcher

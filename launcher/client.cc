@@ -200,7 +200,7 @@ class Client {
     if (signal == SIGCHLD) {
       if (in_.child != 0 && !child_ended_ && waitpid(in_.child, &end_.status, WNOHANG) == in_.child) {
         child_ended_ = true;
-        end_.how = ClientEnd::How::kExited;
+        if (!left_) end_.how = ClientEnd::How::kExited;
       }
       return;
     }

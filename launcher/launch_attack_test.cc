@@ -164,22 +164,22 @@ TEST_P(KernelAttackTest, SetuidProgramsGiveNothing) {
 
 // What each stands for is known: nothing of launch's is among them.
 TEST_P(KernelAttackTest, EveryFdIsAccountedFor) {
-  const std::string list = "for f in /proc/$$/fd/*; do test -L $f && { echo -n \"$f \"; readlink $f; }; done; true";
+  const std::string list = "for f in /proc/$$/fd/*; do test -L $f && { echo -n \"$f \"; readlink $f; }; done; echo all";
   StartBox({}, {"sh", "-c", list + "; sleep 1000"});
   std::string log;
-  ASSERT_TRUE(Eventually([&] { return absl::StrContains(log = host_->Launch({"logs", "box"}).out, "/fd/2 "); }));
-  EXPECT_THAT(
-      log, ::testing::MatchesRegex("/proc/1/fd/0 /dev/null\n/proc/1/fd/1 pipe:.[0-9]+.\n/proc/1/fd/2 pipe:.[0-9]+.\n"));
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(log = host_->Launch({"logs", "box"}).out, "all\n"); }));
+  EXPECT_THAT(log, ::testing::MatchesRegex(
+                       "/proc/1/fd/0 /dev/null\n/proc/1/fd/1 pipe:.[0-9]+.\n/proc/1/fd/2 pipe:.[0-9]+.\nall\n"));
   const Result detached = Exec({"-d"}, {"sh", "-c", "exec >/tmp/fds; " + list});
   EXPECT_EQ(detached.status, 0) << detached;
   std::string fds;
-  ASSERT_TRUE(Eventually([&] { return absl::StrContains(fds = Exec({}, {"cat", "/tmp/fds"}).out, "/fd/2 "); }));
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(fds = Exec({}, {"cat", "/tmp/fds"}).out, "all\n"); }));
   EXPECT_THAT(fds, ::testing::MatchesRegex(
-                       "/proc/[0-9]+/fd/0 /dev/null\n/proc/[0-9]+/fd/1 /tmp/fds\n/proc/[0-9]+/fd/2 /dev/null\n"));
+                       "/proc/[0-9]+/fd/0 /dev/null\n/proc/[0-9]+/fd/1 /tmp/fds\n/proc/[0-9]+/fd/2 /dev/null\nall\n"));
 
   TerminalUser user(host_.get(), {"exec", "-it", "box", "sh", "-c", list});
   EXPECT_EQ(user.WaitForEnd().status, 0);
-  EXPECT_THAT(user.seen(), ::testing::ContainsRegex("^(/proc/[0-9]+/fd/[012] /dev/pts/0\r\n){3}.launch ended"));
+  EXPECT_THAT(user.seen(), ::testing::ContainsRegex("^(/proc/[0-9]+/fd/[012] /dev/pts/0\r\n){3}all\r\n.launch ended"));
 }
 
 }  // namespace

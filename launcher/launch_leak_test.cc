@@ -15,6 +15,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "launcher/each_user_test.h"
 #include "launcher/files.h"
 
@@ -30,6 +31,22 @@ int RunsInARow() {
   const char* text = getenv("ACETATE_LEAK_RUNS");
   int runs = 0;
   return text != nullptr && absl::SimpleAtoi(text, &runs) && runs > 0 ? runs : 60;
+}
+
+// The program of a process, if it lies in that directory; else empty. launch may run from a file that has no path, and
+// has in its environment which it was.
+std::string ProgramBelow(const std::string& directory, const fs::path& process) {
+  std::error_code ignored;
+  const std::string program = fs::read_symlink(process / "exe", ignored).string();
+  if (absl::StartsWith(program, directory)) return program;
+  if (ReadFileOrEmpty(process / "comm") != "launch\n") return "";
+  const std::string environment = ReadFileOrEmpty(process / "environ");
+  for (absl::string_view variable : absl::StrSplit(environment, '\0')) {
+    if (absl::ConsumePrefix(&variable, "ACETATE_LAUNCH_PROGRAM=") && absl::StartsWith(variable, directory)) {
+      return std::string(variable);
+    }
+  }
+  return "";
 }
 
 // What containers of this test could leave on the machine, a line each. Other things come and go meanwhile.
@@ -56,8 +73,8 @@ class Remains {
     for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
       int pid;
       if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
-      const std::string program = fs::read_symlink(entry.path() / "exe", ignored).string();
-      if (absl::StartsWith(program, host_.path())) found_.insert(absl::StrCat("process ", program));
+      const std::string program = ProgramBelow(host_.path(), entry.path());
+      if (!program.empty()) found_.insert(absl::StrCat("process ", program));
       if (pids_.count(pid) != 0 && ProgramOf(pid) == "sleep") found_.insert(absl::StrCat("PID 1, number ", pid));
     }
   }
@@ -209,8 +226,8 @@ TEST_P(LeakTest, ManyCommandsInOneContainerLeakNoFd) {
     std::map<std::string, size_t> counts;
     std::error_code ignored;
     for (const auto& entry : fs::directory_iterator("/proc", ignored)) {
-      const std::string program = fs::read_symlink(entry.path() / "exe", ignored).string();
-      if (!absl::StartsWith(program, host_->path())) continue;
+      const std::string program = ProgramBelow(host_->path(), entry.path());
+      if (program.empty()) continue;
       size_t count = 0;
       for ([[maybe_unused]] const auto& fd : fs::directory_iterator(entry.path() / "fd", ignored)) ++count;
       counts[absl::StrCat(program, " ", entry.path().filename().string())] = count;
