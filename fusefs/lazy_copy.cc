@@ -19,8 +19,6 @@
 namespace acetate::fusefs {
 namespace {
 
-// Each keeps two fds open.
-constexpr size_t kMostAtOnce = 16;
 // Who wrote the first byte has the answer by then, and who reads requests knows of the copying.
 constexpr std::chrono::milliseconds kBeforeCopying(30);
 
@@ -34,7 +32,7 @@ ErrnoOr<bool> UnionFs::StartLazyCopyLocked(Inode* inode, off_t size_limit) {
   const bool begun = inode->lower_data != nullptr && inode->lower_data->partial;
   if (begun && inode->lower_data->lazy != nullptr) return true;
   if (!begun) {
-    if (!options_.metacopy || lazy_.size() >= kMostAtOnce) return false;
+    if (!options_.metacopy || lazy_.size() >= max_lazy_) return false;
     ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
     ACETATE_ASSIGN_OR_RETURN(struct stat st, where.branch->Stat(where.dirfd(), where.c_name()));
     const off_t size = size_limit < 0 ? st.st_size : std::min(st.st_size, size_limit);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -75,6 +76,33 @@ TEST_F(LazyCopyTest, TheCopyingIsNotOfTheRankOfWhoBeganIt) {
     EXPECT_EQ(idle, 1u);
   });
   writer.join();
+}
+
+// Two fds each, which nobody can be asked to give up, beside those of what was removed in use.
+TEST_F(LazyCopyTest, ManyAtOnceLeaveFdsForOthers) {
+  struct rlimit old, few = {48, 48};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+  few.rlim_max = old.rlim_max;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  constexpr int kFiles = 24;
+  for (int i = 0; i < kFiles; ++i) {
+    Put(absl::StrCat("lower/large", i), std::string(kSize, 'x'));
+    Put(absl::StrCat("upper/removed", i), "data");
+  }
+  Start();
+  for (int i = 0; i < kFiles; ++i) {
+    const std::string name = absl::StrCat("removed", i);
+    Node(name);
+    ASSERT_TRUE(fs_->Unlink(kRootId, name).ok());
+  }
+  for (int i = 0; i < kFiles; ++i) WriteAt(absl::StrCat("large", i), "HERE", i);
+  fs_.reset();
+  for (int i = 0; i < kFiles; ++i) {
+    std::string expected(kSize, 'x');
+    expected.replace(i, 4, "HERE");
+    EXPECT_TRUE(ReadFile(*this / absl::StrCat("upper/large", i)) == expected) << i;
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
 }
 
 TEST_F(LazyCopyTest, GoesOnAfterAKill) {

@@ -21,6 +21,9 @@ size_t FdShare() {
   return std::max<size_t>(std::min<size_t>(limit.rlim_cur, 65536) / 4, 8);
 }
 
+// Files that are copied in the background, at once. Each keeps two fds open: of those for contents, half at the most.
+constexpr size_t kMostLazy = 16;
+
 bool UseTrustedXattrs(XattrNamespace wanted) {
   if (wanted == XattrNamespace::kAuto) return OverlayXattr::MayUseTrusted();
   return wanted == XattrNamespace::kTrusted;
@@ -34,6 +37,7 @@ UnionFs::UnionFs(const Options& options, const Identity& identity, Stats* stats)
       xattrs_(UseTrustedXattrs(options.xattr_namespace)),
       stats_(stats),
       max_orphan_fds_(FdShare()),
+      max_lazy_(std::min(kMostLazy, FdShare() / 4)),
       dir_fds_(FdShare()),
       data_fds_(FdShare()),
       root_(std::make_unique<Inode>()) {}

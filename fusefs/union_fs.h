@@ -562,6 +562,7 @@ class UnionFs {
   Stats* const stats_;
   FdRef own_mountpoint_;  // the directory that the mount covers
   const size_t max_orphan_fds_;
+  const size_t max_lazy_;
 
   Mutex mu_;
   BranchSet branches_ ABSL_GUARDED_BY(mu_);
