@@ -77,6 +77,7 @@ std::string UnitAbove(const std::string& cgroup) {
 // The kernel moves a process only for who may write to the cgroup above both places. For a user in another part of
 // the tree than the container systemd does it, to where the container's launch is.
 absl::Status ComeNear(const RunRecord& record) {
+  if (record.cgroups.empty()) return absl::OkStatus();
   const CgroupView view = ReadCgroupView();
   if (view.unified.empty()) return absl::OkStatus();
   for (const std::string& cgroup : record.cgroups) {

@@ -279,4 +279,15 @@ std::string ProgramOf(pid_t pid) {
   return text.substr(0, text.find('\n'));
 }
 
+std::vector<std::string> CgroupsOf(const std::string& short_id) {
+  std::vector<std::string> found;
+  std::error_code ignored;
+  for (auto it = fs::recursive_directory_iterator("/sys/fs/cgroup", ignored); it != fs::end(it);
+       it.increment(ignored)) {
+    const std::string name = it->path().filename();
+    if (name.starts_with("acetate-" + short_id)) found.push_back(it->path());
+  }
+  return found;
+}
+
 }  // namespace acetate::launcher

@@ -95,6 +95,9 @@ class LaunchFixture {
 std::vector<pid_t> ChildrenOf(pid_t pid);
 // The name of the program that a process runs; empty when it is gone.
 std::string ProgramOf(pid_t pid);
+// The directories of a container's cgroups, anywhere, and of its launch's.
+std::vector<std::string> CgroupsOf(const std::string& short_id);
+
 // Waits until `condition` holds; returns whether it does. The limit, by the clock, is for what never comes: on a busy
 // machine everything may take many seconds.
 template <typename Condition>

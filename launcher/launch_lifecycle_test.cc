@@ -18,17 +18,6 @@ using ::testing::HasSubstr;
 
 namespace fs = std::filesystem;
 
-// The directories of a container's cgroups, anywhere.
-std::vector<std::string> CgroupsOf(const std::string& short_id) {
-  std::vector<std::string> found;
-  std::error_code ignored;
-  for (auto it = fs::recursive_directory_iterator("/sys/fs/cgroup", ignored); it != fs::end(it);
-       it.increment(ignored)) {
-    if (it->path().filename() == "acetate-" + short_id) found.push_back(it->path());
-  }
-  return found;
-}
-
 class LifecycleTest : public EachUserTest {
  protected:
   // Starts a container and waits until its script has written /ready; finds its processes.

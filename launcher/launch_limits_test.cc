@@ -26,18 +26,6 @@ using ::testing::Not;
 
 namespace fs = std::filesystem;
 
-// The directories of a container's cgroups, anywhere, and of its launch's.
-std::vector<std::string> CgroupsOf(const std::string& short_id) {
-  std::vector<std::string> found;
-  std::error_code ignored;
-  for (auto it = fs::recursive_directory_iterator("/sys/fs/cgroup", ignored); it != fs::end(it);
-       it.increment(ignored)) {
-    std::string name = it->path().filename();
-    if (name.starts_with("acetate-" + short_id)) found.push_back(it->path());
-  }
-  return found;
-}
-
 class LimitTest : public ::testing::Test {
  protected:
   void SetUp() override {

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "launcher/digits.h"
 
 namespace acetate::launcher {
 namespace {
@@ -18,13 +19,7 @@ constexpr uint64_t kSmallestBlkio = 10;
 constexpr uint64_t kLargestBlkio = 1000;
 constexpr uint64_t kLargestWeight = 10000;  // of v2; the smallest is 1
 
-// Digits alone, no sign and no space.
-bool ParseNumber(absl::string_view text, uint64_t* number) {
-  for (char c : text) {
-    if (!absl::ascii_isdigit(static_cast<unsigned char>(c))) return false;
-  }
-  return !text.empty() && absl::SimpleAtoi(text, number);
-}
+bool ParseNumber(absl::string_view text, uint64_t* number) { return AllDigits(text) && absl::SimpleAtoi(text, number); }
 
 // Where `value` of one range lies in v2's range of weights.
 uint64_t ToWeight(uint64_t value, uint64_t smallest, uint64_t largest) {
