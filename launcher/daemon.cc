@@ -1,11 +1,11 @@
 #include "launcher/daemon.h"
 
 #include <fcntl.h>
+#include <spawn.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "common/errno_or.h"
@@ -18,22 +18,6 @@ namespace acetate::launcher {
 namespace {
 
 constexpr int kDeviceFd = 3;
-
-// In the child, between fork and exec.
-[[noreturn]] void Exec(char* const* argv, int device, int null, int output, const sigset_t& mask) {
-  // Above the numbers that are about to be filled.
-  device = fcntl(device, F_DUPFD_CLOEXEC, kDeviceFd + 1);
-  dup2(null, STDIN_FILENO);
-  dup2(output, STDOUT_FILENO);
-  dup2(output, STDERR_FILENO);
-  dup2(device, kDeviceFd);
-  sys::CloexecFrom(kDeviceFd + 1).IgnoreError();  // all are close-on-exec; this is for what was inherited
-  sigprocmask(SIG_SETMASK, &mask, nullptr);
-  execve(argv[0], argv, environ);
-  const char* why = strerrordesc_np(errno);
-  if (write(STDERR_FILENO, why, strlen(why)) < 0) _exit(126);
-  _exit(127);
-}
 
 bool IsProgram(const std::string& path) {
   struct stat st;
@@ -73,12 +57,30 @@ absl::StatusOr<Daemon> StartFusefs(const std::vector<std::string>& words, Unique
   daemon.output.Reset(ends[0]);
   UniqueFd output(ends[1]);
   if (fcntl(daemon.output.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoToStatus(Errno::Last(), "set up a pipe");
-  ErrnoOr<UniqueFd> null = sys::OpenAt(AT_FDCWD, "/dev/null", O_RDWR);
-  if (!null.ok()) return ErrnoToStatus(null.error(), "open /dev/null");
+  // Above the numbers that are about to be filled.
+  UniqueFd source(fcntl(device.get(), F_DUPFD_CLOEXEC, kDeviceFd + 1));
+  if (!source.valid()) return ErrnoToStatus(Errno::Last(), "duplicate the FUSE device");
 
-  ErrnoOr<pid_t> pid = sys::Fork(0, &daemon.pidfd);
-  if (!pid.ok()) return ErrnoToStatus(pid.error(), "fork");
-  if (*pid == 0) Exec(argv.data(), device.get(), null->get(), output.get(), mask);
+  // As vfork(2) does it: the memory is not copied, and nothing of this program competes with the daemon's start.
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_adddup2(&files, output.get(), STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&files, output.get(), STDERR_FILENO);
+  posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+  posix_spawn_file_actions_adddup2(&files, source.get(), kDeviceFd);
+  posix_spawn_file_actions_addclosefrom_np(&files, kDeviceFd + 1);  // all are close-on-exec but what was inherited
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setsigmask(&attributes, &mask);
+  pid_t pid = 0;
+  const int error = posix_spawn(&pid, argv[0], &files, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) return ErrnoToStatus(Errno(error), absl::StrCat("start ", arguments[0]));
+  ErrnoOr<UniqueFd> pidfd = sys::PidFdOpen(pid);
+  if (!pidfd.ok()) return ErrnoToStatus(pidfd.error(), "watch fusefs");
+  daemon.pidfd = *std::move(pidfd);
   return daemon;
 }
 
