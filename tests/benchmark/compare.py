@@ -45,7 +45,7 @@ def compare(
             samples[(case.name, phase)] = {system.name: [] for system in systems}
         for _ in range(rounds):  # alternating: what disturbs the machine disturbs all
             for system in systems:
-                if case.changes_lower and system.writes_lower:
+                if (case.changes_lower and system.writes_lower) or case.layer_count > system.most_layers:
                     continue
                 try:
                     times, count = measure(case, system, layers, scratch)

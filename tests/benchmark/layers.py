@@ -158,4 +158,4 @@ class Layers:
                 (layer / path.relative_to(bottom)).mkdir(parents=True, exist_ok=True)
         for i, path in enumerate(path for path in paths if not path.is_dir()):
             layer = layers[i % len(layers)] if everywhere else home[path.parent]
-            os.link(path, layer / path.relative_to(bottom))
+            shutil.copy2(path, layer / path.relative_to(bottom))  # links would be files of many names

@@ -15,6 +15,7 @@ class System:
     program = ""  # what must be on PATH, or the path of it
     writes_lower = False
     is_peer = True
+    most_layers = 500  # more are left out, since it takes minutes
 
     def command(self, lowers: list[Path], upper: Path, work: Path, mountpoint: Path) -> list[str]:
         raise NotImplementedError
@@ -42,7 +43,7 @@ class System:
     def unmount(self, mountpoint: Path) -> None:
         subprocess.run(["umount", str(mountpoint)], check=True)
         deadline = time.monotonic() + 20
-        while any(_name_of(pid) for pid in self.daemons) and time.monotonic() < deadline:
+        while any(_runs(pid) for pid in self.daemons) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def requests(self, mountpoint: Path) -> int | None:
@@ -59,6 +60,14 @@ def _name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def _runs(pid: int) -> bool:
+    """Whether it has not ended; that nobody has waited for it yet does not matter."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _pss(pid: int) -> int:
@@ -135,6 +144,7 @@ class FuseOverlayfs(System):
 class UnionfsFuse(System):
     name = "unionfs-fuse"
     program = "unionfs"
+    most_layers = 16
 
     def command(self, lowers, upper, work, mountpoint):
         branches = ":".join([f"{upper}=RW", *(f"{lower}=RO" for lower in lowers)])
@@ -144,6 +154,7 @@ class UnionfsFuse(System):
 class Mergerfs(System):
     name = "mergerfs"
     program = "mergerfs"
+    most_layers = 16
     writes_lower = True
 
     def command(self, lowers, upper, work, mountpoint):
