@@ -6,6 +6,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <cstring>
@@ -45,6 +47,24 @@ long OnSelf(int fd, const ByFd& by_fd, const ByPath& by_path) {
   return result < 0 && errno == EBADF ? by_path(ProcPath(fd, "").get()) : result;
 }
 
+// lgetxattr of a name in a directory: by the name itself where the kernel can (since 6.13), else by a path.
+ssize_t GetXattrIn(int dirfd, const char* name, const char* key, void* value, size_t size) {
+  static std::atomic<bool> has_getxattrat{true};
+  if (has_getxattrat.load(std::memory_order_relaxed)) {
+    // linux/xattr.h calls it xattr_args; older ones do not have it.
+    const struct {
+      uint64_t value;
+      uint32_t size, flags;
+    } arguments = {reinterpret_cast<uint64_t>(value), static_cast<uint32_t>(size), 0};
+    constexpr long kGetxattrat = 464;  // SYS_getxattrat, on all architectures
+    const long result = syscall(kGetxattrat, dirfd, name, AT_SYMLINK_NOFOLLOW, key, &arguments, sizeof(arguments));
+    // EPERM: of a filter of system calls that does not know it.
+    if (result >= 0 || (errno != ENOSYS && errno != EPERM)) return result;
+    has_getxattrat.store(false, std::memory_order_relaxed);
+  }
+  return lgetxattr(ProcPath(dirfd, name).get(), key, value, size);
+}
+
 struct KernelDirent {
   uint64_t d_ino;
   int64_t d_off;
@@ -58,6 +78,11 @@ struct KernelDirent {
 ErrnoOr<UniqueFd> DirectoryBranch::Open(int dirfd, const char* name, int flags, mode_t mode) const {
   if (IsSelf(name)) return sys::OpenAt(AT_FDCWD, ProcPath(dirfd, name).get(), flags & ~O_NOFOLLOW, mode);
   return sys::OpenAt(dirfd, name, flags | O_NOFOLLOW, mode);
+}
+
+ErrnoOr<UniqueFd> DirectoryBranch::OpenBelow(int dirfd, const char* path, int flags) const {
+  return sys::OpenAt2(dirfd, path, static_cast<uint64_t>(flags | O_DIRECTORY), 0,
+                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 ErrnoOr<struct stat> DirectoryBranch::Stat(int dirfd, const char* name) const {
@@ -163,8 +188,7 @@ ErrnoOr<size_t> DirectoryBranch::GetXattr(int dirfd, const char* name, const cha
                                           size_t size) const {
   const auto by_fd = [&] { return fgetxattr(dirfd, key, value, size); };
   const auto by_path = [&](const char* path) { return getxattr(path, key, value, size); };
-  const ssize_t result =
-      IsSelf(name) ? OnSelf(dirfd, by_fd, by_path) : lgetxattr(ProcPath(dirfd, name).get(), key, value, size);
+  const ssize_t result = IsSelf(name) ? OnSelf(dirfd, by_fd, by_path) : GetXattrIn(dirfd, name, key, value, size);
   if (result < 0) return Errno::Last();
   return static_cast<size_t>(result);
 }

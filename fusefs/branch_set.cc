@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "fusefs/in_memory.h"
 #include "fusefs/origin.h"
 
 namespace acetate::fusefs {
@@ -18,6 +19,7 @@ Errno BranchSet::Insert(size_t position, Member member) {
   const BranchId id = member.branch->id();
   ACETATE_ASSIGN_OR_RETURN(struct stat st, member.branch->Stat(member.branch->root_fd(), ""));
   ACETATE_ASSIGN_OR_RETURN(member.layer_id, LayerId(*member.branch));
+  member.in_memory = InMemory(member.branch->root_fd());
   auto device = std::find(devices_.begin(), devices_.end(), st.st_dev);
   member.device = static_cast<uint64_t>(device - devices_.begin());
   if (device == devices_.end()) devices_.push_back(st.st_dev);

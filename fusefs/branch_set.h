@@ -22,6 +22,7 @@ class BranchSet {
     std::unique_ptr<WritableBranch> writable;  // null: nothing is written to it
     uint64_t device = 0;                       // which of the union's filesystems it is on, counted from 0
     uint64_t layer_id = 0;                     // origin.h
+    bool in_memory = false;                    // its root (in_memory.h); what is mounted below it may not be
     // Where the union's own mountpoint is in it, from the last name to the first; empty where it is not inside.
     std::vector<std::string> own_mountpoint;
   };

@@ -206,10 +206,7 @@ Errno UnionFs::PublishCopyLocked(WritableBranch& to, Inode* inode, const std::st
   if (data == nullptr) return kOk;
   // From here on reads go to the copy; the lower file's fd is never used for this object again.
   data_fds_.Drop(&inode->data);
-  if (data->valid()) {
-    data_fds_.Put(&inode->data, std::move(*data));
-    inode->data_writable = true;
-  }
+  if (data->valid()) KeepDataFdLocked(inode, std::move(*data), /*writable=*/true);
   return kOk;
 }
 

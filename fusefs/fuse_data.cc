@@ -74,7 +74,7 @@ void ReplyRange(fuse_req_t req, const FileRange& range, off_t offset) {
     // unions have, too.
     fuse_reply_data(req, &data, fuse_buf_copy_flags{});
   };
-  if (IsCached(range.fd->get(), offset)) return reply();
+  if (range.in_memory || IsCached(range.fd->get(), offset)) return reply();
   RunBlocking(reply);
 }
 

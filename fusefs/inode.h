@@ -125,6 +125,7 @@ struct Inode {
   bool copying = false;         // a copy is under way without the lock
   uint32_t changing = 0;        // changes of the contents that are under way without the lock
   bool data_writable = false;   // the cached data fd can write
+  bool data_in_memory = false;  // what it is for is kept in memory (in_memory.h)
   bool passed = false;          // the kernel may have its contents open or mapped without us: it must not move
   bool own_ino = true;          // of a writable branch's object: its number is not that of an object below
   bool plain = false;           // a read-only branch's object: it has none of the flags that ReadFlagsAt() reads

@@ -120,8 +120,7 @@ Errno UnionFs::FetchContentsLocked(Inode* inode, off_t size_limit) {
   ACETATE_RETURN_IF_ERROR(CopyContentsLocked(inode, source->get(), data.get(), size));
   ACETATE_RETURN_IF_ERROR(RemoveMetacopyMarks(*where.branch, data.get()));
   inode->lower_data.reset();
-  data_fds_.Put(&inode->data, std::move(data));
-  inode->data_writable = true;
+  KeepDataFdLocked(inode, std::move(data), /*writable=*/true);
   return kOk;
 }
 

@@ -169,8 +169,7 @@ Errno UnionFs::MoveFileLocked(WritableBranch& to, Inode* inode) {
   inode->home = to.id();
   inode->object_ino = 0;
   data_fds_.Drop(&inode->data);
-  if (data.valid()) data_fds_.Put(&inode->data, std::move(data));
-  inode->data_writable = true;
+  if (data.valid()) KeepDataFdLocked(inode, std::move(data), /*writable=*/true);
   if (inode->linked_ino != 0) from.linked.erase(inode->linked_ino);
   inode->linked_ino = 0;
   inode->lower_data = nullptr;

@@ -168,10 +168,7 @@ ErrnoOr<Entry> UnionFs::MkNod(NodeId parent, const std::string& name, mode_t mod
   };
   ACETATE_ASSIGN_OR_RETURN(Dentry * dentry, CreateLocked(dir, name, false, &caller, make));
   ACETATE_ASSIGN_OR_RETURN(Entry entry, EnterLocked(dentry, mode));
-  if (data.valid()) {
-    data_fds_.Put(&dentry->inode->data, std::move(data));
-    dentry->inode->data_writable = true;
-  }
+  if (data.valid()) KeepDataFdLocked(dentry->inode, std::move(data), /*writable=*/true);
   return entry;
 }
 

@@ -5,6 +5,7 @@
 
 #include "fusefs/blocking.h"
 #include "fusefs/copy_data.h"
+#include "fusefs/in_memory.h"
 #include "fusefs/placing.h"
 #include "fusefs/with_spare_fds.h"
 
@@ -21,21 +22,26 @@ ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset, int fl
 }
 
 // What is in the page cache at once; for the disk, others go on meanwhile. `at_end`: it is known to be the file's end.
+// `in_memory`: it is known to be so (in_memory.h).
 //
 // A filesystem that can tell what is cached (RWF_NOWAIT) reads through the page cache, or from memory that is mapped
 // like one: what is missing there is missing by pages, and cuts a read short at a page's boundary (filemap_read()). So
 // one that ends elsewhere has met the end. Those that cannot tell, such as FUSE and 9p, may answer any part of what is
 // asked for: with them only 0 is the end.
-ErrnoOr<size_t> ReadSome(int fd, char* buffer, size_t size, off_t offset, bool* at_end) {
+ErrnoOr<size_t> ReadSome(int fd, bool in_memory, char* buffer, size_t size, off_t offset, bool* at_end) {
   static const off_t page_size = sysconf(_SC_PAGESIZE);
-  ErrnoOr<size_t> cached = ReadSome(fd, buffer, size, offset, RWF_NOWAIT);
+  ErrnoOr<size_t> cached = ReadSome(fd, buffer, size, offset, in_memory ? 0 : RWF_NOWAIT);
   *at_end = cached.ok() && *cached < size && (offset + static_cast<off_t>(*cached)) % page_size != 0;
   if (cached.error() == EAGAIN) return Blocking([&] { return ReadSome(fd, buffer, size, offset, 0); });
   // Not every filesystem can tell.
   return cached.error() == EOPNOTSUPP ? ReadSome(fd, buffer, size, offset, 0) : cached;
 }
 
-Errno SyncFile(int fd, bool data_only) { return (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? kOk : Errno::Last(); }
+// Where there is nothing to wait for, nobody else is woken to go on meanwhile.
+Errno SyncFile(int fd, bool data_only) {
+  if (InMemory(fd)) return kOk;
+  return Blocking([&] { return (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? kOk : Errno::Last(); });
+}
 
 }  // namespace
 
@@ -57,8 +63,15 @@ ErrnoOr<FdRef> UnionFs::DataFdLocked(Inode* inode, bool write) {
     fd = open(O_RDONLY);
   }
   if (!fd.ok()) return fd.error();
+  FdRef kept = KeepDataFdLocked(inode, *std::move(fd), writable);
+  inode->data_in_memory = branches_.member(where.branch->id()).in_memory && InMemory(kept->get());
+  return kept;
+}
+
+FdRef UnionFs::KeepDataFdLocked(Inode* inode, UniqueFd fd, bool writable) {
   inode->data_writable = writable;
-  return data_fds_.Put(&inode->data, *std::move(fd));
+  inode->data_in_memory = false;  // who is about to read finds out
+  return data_fds_.Put(&inode->data, std::move(fd));
 }
 
 ErrnoOr<UnionFs::Source> UnionFs::SourceOf(NodeId node, bool may_wait) {
@@ -76,6 +89,7 @@ ErrnoOr<UnionFs::Source> UnionFs::SourceOf(NodeId node, bool may_wait) {
     }
   }
   ACETATE_ASSIGN_OR_RETURN(source.fd, DataFdLocked(inode, false));
+  source.in_memory = inode->data_in_memory;
   if (inode->lower_data != nullptr) source.end = inode->lower_data->size;
   return source;
 }
@@ -125,7 +139,7 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
   size_t done = 0;
   bool at_end = false;
   while (done < size && !at_end) {
-    ACETATE_ASSIGN_OR_RETURN(const size_t got, ReadSome(source.fd->get(), buffer + done, size - done,
+    ACETATE_ASSIGN_OR_RETURN(const size_t got, ReadSome(source.fd->get(), source.in_memory, buffer + done, size - done,
                                                         offset + static_cast<off_t>(done), &at_end));
     if (got == 0) break;
     done += got;
@@ -135,7 +149,7 @@ ErrnoOr<size_t> UnionFs::Read(NodeId node, char* buffer, size_t size, off_t offs
 
 ErrnoOr<FileRange> UnionFs::RangeToRead(NodeId node, size_t size, off_t offset) {
   ACETATE_ASSIGN_OR_RETURN(Source source, SourceOf(node));
-  return FileRange{std::move(source.fd), source.Clamp(size, offset)};
+  return FileRange{std::move(source.fd), source.Clamp(size, offset), source.in_memory};
 }
 
 ErrnoOr<Written> UnionFs::Write(NodeId node, const char* data, size_t size, off_t offset, bool kill_suid) {
@@ -187,7 +201,7 @@ Errno UnionFs::FSync(NodeId node, bool data_only) {
       ACETATE_ASSIGN_OR_RETURN(fd, DataFdLocked(inode, false));
     }
   }
-  return Blocking([&] { return SyncFile(fd->get(), data_only); });
+  return SyncFile(fd->get(), data_only);
 }
 
 Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
@@ -203,10 +217,8 @@ Errno UnionFs::FSyncDir(NodeId node, bool data_only) {
       fds.push_back(std::move(fd));
     }
   }
-  return Blocking([&]() -> Errno {
-    for (const UniqueFd& fd : fds) ACETATE_RETURN_IF_ERROR(SyncFile(fd.get(), data_only));
-    return kOk;
-  });
+  for (const UniqueFd& fd : fds) ACETATE_RETURN_IF_ERROR(SyncFile(fd.get(), data_only));
+  return kOk;
 }
 
 Errno UnionFs::Fallocate(NodeId node, int mode, off_t offset, off_t length) {

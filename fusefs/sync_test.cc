@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "fusefs/in_memory.h"
 #include "fusefs/union_fs_fixture.h"
 
 namespace acetate::fusefs {
@@ -35,6 +36,10 @@ using Strings = std::vector<std::string>;
 class SyncTest : public UnionFsTest {
  protected:
   SyncTest() { Calls(); }
+  void SetUp() override {
+    const UniqueFd directory(open(temp_.path().c_str(), O_RDONLY | O_CLOEXEC));
+    if (InMemory(directory.get())) GTEST_SKIP() << "in memory nothing is synced";
+  }
 
   // Those since it was asked last; paths are without the scene's directory, names in the work directory without their
   // numbers.

@@ -196,9 +196,6 @@ class UnionFs {
   Dentry* Find(const Inode* dir, absl::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The object shown under the name: ENOENT for none and for hidden ones, ENAMETOOLONG.
   ErrnoOr<Dentry*> FindShown(const Inode* dir, const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  ErrnoOr<FdRef> DirFd(LayerDir* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  ErrnoOr<Location> Locate(const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  ErrnoOr<Location> Locate(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The Inode of a shown name, made when it is not known yet. Does not count a lookup.
   ErrnoOr<Inode*> Bind(Dentry* dentry, struct stat* st) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Where what it says is of no interest: one that is known is not asked.
@@ -508,12 +505,23 @@ class UnionFs {
   std::string PathOf(const Inode* inode) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ErrnoOr<BranchSet::Member> MakeMember(NewBranch added) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  // -- locate.cc
+  ErrnoOr<FdRef> DirFd(LayerDir* dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The first of `path`, whose last is below `ancestor` or, without one, the root: in one call, through symlinks never.
+  ErrnoOr<UniqueFd> OpenFarBelow(const FdRef& ancestor, const std::vector<LayerDir*>& path)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Location> Locate(const Dentry& dentry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ErrnoOr<Location> Locate(const Inode* inode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // -- ops_data.cc
   ErrnoOr<FdRef> DataFdLocked(Inode* inode, bool write) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Keeps an fd for the contents.
+  FdRef KeepDataFdLocked(Inode* inode, UniqueFd fd, bool writable) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // An fd to read contents from, and how much of what it leads to counts.
   struct Source {
     FdRef fd;
     off_t end = std::numeric_limits<off_t>::max();
+    bool in_memory = false;          // in_memory.h
     std::shared_ptr<LazyFile> lazy;  // then it is read through this alone
     size_t Clamp(size_t size, off_t offset) const {
       return offset >= end ? 0 : std::min(size, static_cast<size_t>(end - offset));

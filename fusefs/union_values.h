@@ -44,6 +44,7 @@ struct Written {
 struct FileRange {
   FdRef fd;
   size_t size = 0;
+  bool in_memory = false;  // in_memory.h
 };
 
 // What the kernel is to forget: a name in a directory; or, without a parent, a node's attributes, and its contents.

@@ -7,12 +7,16 @@
 #include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -194,6 +198,68 @@ TEST_F(SystemCallsTest, Renaming) {
   // Its marks, and the rename.
   ExpectAtMost(2, "rename of an upper file",
                [&] { EXPECT_EQ(rename(Path("own/6").c_str(), Path("own/moved").c_str()), 0); });
+}
+
+// Layers on tmpfs.
+class MemoryAsTempDir {
+ public:
+  MemoryAsTempDir() : before_(getenv("TEST_TMPDIR")) { setenv("TEST_TMPDIR", "/dev/shm", 1); }
+  ~MemoryAsTempDir() {
+    if (before_ != nullptr) setenv("TEST_TMPDIR", before_, 1);
+  }
+
+ private:
+  const char* const before_;
+};
+
+class SystemCallsInMemoryTest : MemoryAsTempDir, public SystemCallsTest {};
+
+TEST_F(SystemCallsInMemoryTest, ReadingAndSyncing) {
+  struct statfs fs;
+  ASSERT_EQ(statfs("/dev/shm", &fs), 0);
+  if (fs.f_type != TMPFS_MAGIC) GTEST_SKIP() << "/dev/shm is no tmpfs";
+  Stat("files/0");
+  // An fd and what it is for, and a read of the contents: that it is the last is seen from it.
+  ExpectAtMost(3, "read of a file in memory", [&] { EXPECT_GT(ReadFile(Path("files/0")).size(), 0U); });
+  WriteFile(Path("own/0"), "written");
+  const UniqueFd fd(open(Path("own/0").c_str(), O_WRONLY | O_CLOEXEC));
+  ExpectAtMost(1, "fsync of a file in memory", [&] { EXPECT_EQ(fsync(fd.get()), 0); });
+}
+
+// So few fds that only some of the directories can be kept open.
+class FewFds {
+ public:
+  FewFds() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const struct rlimit few = {64, 64};  // fusefs takes all that it may have
+    setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~FewFds() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  struct rlimit before_ = {};
+};
+
+class SystemCallsWithFewFdsTest : FewFds, public SystemCallsTest {
+ protected:
+  void SetUp() override {
+    SystemCallsTest::SetUp();
+    if (IsSkipped()) return;
+    mount_.reset();
+    const std::string& lower = options_.lowers[0];
+    MakeDirs(lower + "/far/below/the/root");
+    WriteFile(lower + "/far/below/the/root/file", "a lower file");
+    for (int i = 0; i < 40; ++i) MakeDirs(absl::StrCat(lower, "/other/", i));
+    mount_ = std::make_unique<MountedUnion>(options_);
+  }
+};
+
+TEST_F(SystemCallsWithFewFdsTest, FarBelow) {
+  Stat("far/below/the/root/file");
+  for (int i = 0; i < 40; ++i) List(absl::StrCat("other/", i));
+  // An fd of the directory, at once, and one that was open before is closed; then as for any other read.
+  ExpectAtMost(2 + 3, "read of a file whose directory is not open",
+               [&] { EXPECT_GT(ReadFile(Path("far/below/the/root/file")).size(), 0U); });
 }
 
 }  // namespace
