@@ -43,10 +43,7 @@ std::optional<Lease> ParseLease(absl::string_view text) {
     lease.id = json.at("id");
     lease.address = json.at("address");
     lease.names = json.at("names").get<std::vector<std::string>>();
-    for (const std::string& port : json.at("ports").get<std::vector<std::string>>()) {
-      absl::StatusOr<std::vector<PublishedPort>> parsed = ParsePublish(port);
-      if (parsed.ok()) lease.ports.insert(lease.ports.end(), parsed->begin(), parsed->end());
-    }
+    lease.ports = PortsOf(json.at("ports").get<std::vector<std::string>>());
     lease.hosts_file = json.at("hosts_file");
     lease.hosts_head = json.at("hosts_head");
     return lease;

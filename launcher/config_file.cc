@@ -96,6 +96,7 @@ Json SpecToJson(const Spec& spec) {
   for (const Device& device : spec.devices) json["devices"].push_back(absl::CHexEscape(FormatDevice(device)));
   json["tmpfs"] = Json::array();
   for (const Tmpfs& tmpfs : spec.tmpfs) json["tmpfs"].push_back(absl::CHexEscape(FormatTmpfs(tmpfs)));
+  json["shm_bytes"] = spec.shm_bytes;
   json["ulimits"] = Json::array();
   for (const Ulimit& limit : spec.ulimits) json["ulimits"].push_back(FormatUlimit(limit));
   json["userns"] = FormatUserns(spec.userns);
@@ -130,10 +131,7 @@ NetworkSpec NetworkFromJson(const Json& json) {
   NetworkSpec network;
   absl::StatusOr<NetworkMode> mode = ParseNetwork(json.value("network", ""));
   if (mode.ok()) network.mode = *mode;
-  for (const std::string& text : json.value("publish", std::vector<std::string>())) {
-    absl::StatusOr<std::vector<PublishedPort>> ports = ParsePublish(text);
-    if (ports.ok()) network.ports.insert(network.ports.end(), ports->begin(), ports->end());
-  }
+  network.ports = PortsOf(json.value("publish", std::vector<std::string>()));
   for (const std::string& text : json.value("add_hosts", std::vector<std::string>())) {
     absl::StatusOr<HostEntry> entry = ParseHostEntry(text);
     if (entry.ok()) network.hosts.push_back(*std::move(entry));
@@ -170,6 +168,7 @@ Spec SpecFromJson(const Json& json) {
     absl::StatusOr<Device> device = ParseDevice(text);
     if (device.ok()) spec.devices.push_back(*std::move(device));
   }
+  spec.shm_bytes = json.value("shm_bytes", kDefaultShmBytes);
   absl::StatusOr<UsernsSpec> userns = ParseUserns(json.value("userns", "private"));
   if (userns.ok()) spec.userns = *userns;
   spec.fake_ids = json.value("fake_ids", false);

@@ -7,6 +7,8 @@
 #include "absl/strings/strip.h"
 #include "launcher/capabilities.h"
 #include "launcher/detach_keys.h"
+#include "launcher/env_file.h"
+#include "launcher/mount_flag.h"
 #include "launcher/signals.h"
 
 namespace acetate::launcher {
@@ -23,6 +25,7 @@ constexpr uint32_t kInspect = Bit(Verb::kInspect);
 constexpr uint32_t kStop = Bit(Verb::kStop);
 constexpr uint32_t kKill = Bit(Verb::kKill);
 constexpr uint32_t kRm = Bit(Verb::kRm);
+constexpr uint32_t kWhence = Bit(Verb::kWhence);
 constexpr uint32_t kDoctor = Bit(Verb::kDoctor);
 constexpr uint32_t kEach = ~uint32_t{0};
 
@@ -64,26 +67,42 @@ absl::Status Path(Draft* draft, absl::string_view value) {
 absl::Status ApplyEnvironment(Draft* draft, absl::string_view value) {
   std::optional<std::string> entry;
   if (absl::Status s = Take(ParseEnvironment(value, draft->environ), &entry); !s.ok()) return s;
-  if (!entry.has_value()) return absl::OkStatus();
-  std::string prefix = entry->substr(0, entry->find('=') + 1);
-  for (std::string& known : draft->line.spec.environment) {
-    if (absl::StartsWith(known, prefix)) {
-      known = *entry;
-      return absl::OkStatus();
+  if (entry.has_value()) SetVariable(*std::move(entry), &draft->line.spec.environment);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyEnvironmentFile(Draft* draft, absl::string_view value) {
+  absl::StatusOr<std::vector<std::string>> entries = ReadEnvironmentFile(std::string(value), draft->environ);
+  if (!entries.ok()) return entries.status();
+  for (std::string& entry : *entries) SetVariable(std::move(entry), &draft->file_environment);
+  return absl::OkStatus();
+}
+
+absl::Status ApplyEntrypoint(Draft* draft, absl::string_view value) {
+  draft->entrypoint = std::string(value);
+  return absl::OkStatus();
+}
+
+absl::Status AddVolume(Volume volume, Spec* spec) {
+  for (const Volume& known : spec->volumes) {
+    if (known.target == volume.target) {
+      return absl::InvalidArgumentError("has a container path that another -v or --mount has too");
     }
   }
-  draft->line.spec.environment.push_back(*std::move(entry));
+  spec->volumes.push_back(std::move(volume));
   return absl::OkStatus();
 }
 
 absl::Status ApplyVolume(Draft* draft, absl::string_view value) {
-  Volume volume;
-  if (absl::Status s = Take(ParseVolume(value), &volume); !s.ok()) return s;
-  for (const Volume& known : draft->line.spec.volumes) {
-    if (known.target == volume.target)
-      return absl::InvalidArgumentError("has a container path that another -v has too");
-  }
-  draft->line.spec.volumes.push_back(std::move(volume));
+  absl::StatusOr<Volume> volume = ParseVolume(value);
+  return volume.ok() ? AddVolume(*std::move(volume), &draft->line.spec) : volume.status();
+}
+
+absl::Status ApplyMount(Draft* draft, absl::string_view value) {
+  absl::StatusOr<std::variant<Volume, Tmpfs>> mount = ParseMount(value);
+  if (!mount.ok()) return mount.status();
+  if (auto* volume = std::get_if<Volume>(&*mount)) return AddVolume(std::move(*volume), &draft->line.spec);
+  draft->line.spec.tmpfs.push_back(std::get<Tmpfs>(*std::move(mount)));
   return absl::OkStatus();
 }
 
@@ -189,6 +208,16 @@ absl::Status ApplyTail(Draft* draft, absl::string_view value) {
 
 }  // namespace
 
+void SetVariable(std::string entry, std::vector<std::string>* environment) {
+  const std::string prefix = entry.substr(0, entry.find('=') + 1);
+  for (std::string& known : *environment) {
+    if (!absl::StartsWith(known, prefix)) continue;
+    known = std::move(entry);
+    return;
+  }
+  environment->push_back(std::move(entry));
+}
+
 const std::vector<VerbEntry>& AllVerbs() {
   static const auto* const verbs = new std::vector<VerbEntry>{
       {Verb::kRun, "run", "--image DIR [flags] [--] COMMAND [ARGUMENT...]", "Run a command in a new container.", 0, 0},
@@ -204,6 +233,7 @@ const std::vector<VerbEntry>& AllVerbs() {
       {Verb::kRm, "rm", "[flags] CONTAINER...", "Remove containers with what they wrote.", 1, INT_MAX},
       {Verb::kPause, "pause", "CONTAINER...", "Stop all processes of containers for a while.", 1, INT_MAX},
       {Verb::kUnpause, "unpause", "CONTAINER...", "Let them go on.", 1, INT_MAX},
+      {Verb::kWhence, "whence", "[flags] CONTAINER PATH", "Tell which layer shows, hid or changed a file.", 2, 2},
       {Verb::kDoctor, "doctor", "[flags]", "Tell what keeps containers from running here, and the cure.", 0, 0},
   };
   return *verbs;
@@ -216,6 +246,9 @@ const std::vector<Flag>& AllFlags() {
       {"image", 0, "DIR", "The image: a root directory, or a directory with a layers.list.", kRun, Path<&Spec::image>},
       {"env", 'e', "NAME[=VALUE]", "Set a variable; a bare NAME takes launch's own value. Adds up.", kRun | kExec,
        ApplyEnvironment},
+      {"env-file", 0, "FILE", "Set the variables that a file names, NAME=VALUE a line; -e goes before. Adds up.",
+       kRun | kExec, ApplyEnvironmentFile},
+      {"entrypoint", 0, "PROGRAM", "Run this program; COMMAND is then its arguments.", kRun, ApplyEntrypoint},
       {"workdir", 'w', "PATH", "Directory the command starts in; made when missing. Default /.", kRun | kExec,
        [](Draft* d, absl::string_view v) { return Take(ParseWorkdir(v), &d->line.spec.workdir); }},
       {"user", 'u', "USER[:GROUP]", "Run as this user, by name or number. Default 0:0.", kRun | kExec,
@@ -250,8 +283,12 @@ const std::vector<Flag>& AllFlags() {
       {"log-max-size", 0, "SIZE", "Bound of the log, of which two such pieces are kept. Default 16m.", kRun,
        [](Draft* d, absl::string_view v) { return Take(ParseLogSize(v), &d->line.spec.log_max_bytes); }},
       {"volume", 'v', "HOST:CONTAINER[:ro]", "Show a file or directory of the host. Adds up.", kRun, ApplyVolume},
+      {"mount", 0, "type=TYPE,...", "The same as -v (type=bind) or --tmpfs (type=tmpfs), in more words. Adds up.", kRun,
+       ApplyMount},
       {"device", 0, "HOST[:CONTAINER][:rw]", "Show a device node of the host. Adds up.", kRun, ApplyDevice},
       {"tmpfs", 0, "PATH[:OPTIONS]", "Mount an empty tmpfs. Adds up.", kRun, ApplyTmpfs},
+      {"shm-size", 0, "SIZE", "Size of /dev/shm. Default 64m.", kRun,
+       [](Draft* d, absl::string_view v) { return Take(ParseShmSize(v), &d->line.spec.shm_bytes); }},
       {"read-only", 0, nullptr, "Make the root read-only; volumes and tmpfs are not.", kRun, Switch<&Spec::read_only>},
       {"ulimit", 0, "NAME=SOFT[:HARD]", "Resource limit, such as nofile=1024. Adds up.", kRun, ApplyUlimit},
       {"userns", 0, "MODE", "Whose ids the container has: private, keep-id, auto[:size=N] or host. Default private.",
@@ -299,7 +336,7 @@ const std::vector<Flag>& AllFlags() {
       {"all", 'a', nullptr, "Those that have ended, too.", kPs, Switch<&VerbOptions::all>},
       {"quiet", 'q', nullptr, "Ids only.", kPs, Switch<&VerbOptions::quiet>},
       {"no-trunc", 0, nullptr, "Whole ids and commands.", kPs, Switch<&VerbOptions::no_truncation>},
-      {"json", 0, nullptr, "Print JSON.", kPs | kInspect | kDoctor, Switch<&VerbOptions::json>},
+      {"json", 0, nullptr, "Print JSON.", kPs | kInspect | kWhence | kDoctor, Switch<&VerbOptions::json>},
       {"signal", 's', "SIGNAL", "The signal to send.", kStop | kKill,
        [](Draft* d, absl::string_view v) { return Take(ParseSignal(v), &d->line.options.signal); }},
       {"time", 't', "SECONDS", "How long to wait before killing.", kStop,

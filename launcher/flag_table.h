@@ -29,7 +29,12 @@ const VerbEntry& EntryOf(Verb verb);
 struct Draft {
   CommandLine line;
   const char* const* environ;
+  std::vector<std::string> file_environment;  // what -e says goes before it
+  std::string entrypoint;                     // empty: none
 };
+
+// Sets a variable, NAME=VALUE, in place of what it was.
+void SetVariable(std::string entry, std::vector<std::string>* environment);
 
 // Takes one value of one flag into the draft. Its error completes the sentence "--flag "value" ...".
 using Apply = absl::Status (*)(Draft* draft, absl::string_view value);

@@ -123,9 +123,13 @@ absl::Status Missing(absl::string_view what, const VerbEntry& entry) {
 }
 
 // The words behind the flags: containers, a command, or a container and a command.
-absl::Status TakeRest(std::vector<std::string> rest, CommandLine* line) {
+absl::Status TakeRest(std::vector<std::string> rest, Draft* draft) {
+  CommandLine* const line = &draft->line;
   const VerbEntry& entry = EntryOf(line->verb);
+  for (const std::string& variable : line->spec.environment) SetVariable(variable, &draft->file_environment);
+  line->spec.environment = std::move(draft->file_environment);
   if (line->verb == Verb::kRun) {
+    if (!draft->entrypoint.empty()) rest.insert(rest.begin(), draft->entrypoint);
     line->spec.command = std::move(rest);
     if (line->spec.image.empty()) return Missing("flag --image is missing", entry);
     if (absl::Status s = CheckLimits(line->spec.limits); !s.ok()) return s;
@@ -137,9 +141,17 @@ absl::Status TakeRest(std::vector<std::string> rest, CommandLine* line) {
     rest.resize(1);
     if (line->spec.command.empty()) return Missing("no command given", entry);
   }
-  if (static_cast<int>(rest.size()) < entry.least) return Missing("no container named", entry);
+  if (static_cast<int>(rest.size()) < entry.least) {
+    return Missing(rest.empty() ? "no container named" : "no path named", entry);
+  }
   if (rest.size() > static_cast<size_t>(entry.most)) {
-    return Missing(entry.most == 0 ? "no container is to be named" : "one container is to be named, not more", entry);
+    constexpr const char* kTooMany[] = {"no container is to be named", "one container is to be named, not more",
+                                        "one container and one path are to be named, not more"};
+    return Missing(kTooMany[entry.most], entry);
+  }
+  if (line->verb == Verb::kWhence) {
+    line->path = std::move(rest.back());
+    rest.pop_back();
   }
   line->containers = std::move(rest);
   return absl::OkStatus();
@@ -174,7 +186,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& all
   if (draft.line.action == CommandLine::Action::kHelp || draft.line.action == CommandLine::Action::kVersion) {
     return std::move(draft.line);
   }
-  if (absl::Status s = TakeRest(words.Rest(), &draft.line); !s.ok()) return s;
+  if (absl::Status s = TakeRest(words.Rest(), &draft); !s.ok()) return s;
   return std::move(draft.line);
 }
 

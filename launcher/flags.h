@@ -30,6 +30,7 @@ enum class Verb {
   kRm,
   kPause,
   kUnpause,
+  kWhence,
   kDoctor
 };
 
@@ -59,6 +60,7 @@ struct CommandLine {
   Spec spec;
   VerbOptions options;
   std::vector<std::string> containers;  // names or ids, as written
+  std::string path;                     // whence's
 };
 
 // `words` is argv without the program's name; `environ` is where `-e NAME` finds its value.

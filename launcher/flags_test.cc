@@ -84,6 +84,9 @@ TEST(FlagsTest, ErrorsNameTheFlag) {
   EXPECT_THAT(ErrorOf({"--image=d", "--cpuset-cpus", "0-", "x"}), HasSubstr("--cpuset-cpus \"0-\" is not a list"));
   EXPECT_THAT(ErrorOf({"--image=d", "--memory-swap", "1g", "x"}), HasSubstr("give --memory as well"));
   EXPECT_THAT(ErrorOf({"--image=d", "-w", "srv", "x"}), HasSubstr("--workdir \"srv\""));
+  EXPECT_THAT(ErrorOf({"--image=d", "--env-file", "/none/at/all", "x"}), HasSubstr("\"/none/at/all\" cannot be read"));
+  EXPECT_THAT(ErrorOf({"--image=d", "--mount", "type=bind", "x"}), HasSubstr("--mount \"type=bind\" has no target"));
+  EXPECT_THAT(ErrorOf({"--image=d", "--shm-size", "0k", "x"}), HasSubstr("--shm-size \"0k\" is nothing"));
   EXPECT_THAT(ErrorOf({"--image=", "x"}), HasSubstr("--image"));
   EXPECT_THAT(ErrorOf({"--image"}), HasSubstr("--image needs a value"));
   EXPECT_THAT(ErrorOf({"x"}), HasSubstr("--image is missing"));
@@ -115,6 +118,23 @@ TEST(FlagsTest, ExecTakesAContainerThenACommand) {
   EXPECT_THAT(line->spec.command, ElementsAre("ls", "-t"));
   EXPECT_THAT(Parse({"exec", "box", "--", "ls"})->spec.command, ElementsAre("ls"));
   EXPECT_EQ(Parse({"exec", "box", "ls"})->spec.workdir, "");
+}
+
+TEST(FlagsTest, WhenceTakesAContainerAndAPath) {
+  absl::StatusOr<CommandLine> line = Parse({"whence", "--json", "box", "/etc/motd"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_TRUE(line->options.json);
+  EXPECT_THAT(line->containers, ElementsAre("box"));
+  EXPECT_EQ(line->path, "/etc/motd");
+  EXPECT_THAT(ErrorOf({"whence"}), HasSubstr("no container named"));
+  EXPECT_THAT(ErrorOf({"whence", "box"}), HasSubstr("no path named"));
+  EXPECT_THAT(ErrorOf({"whence", "box", "/a", "/b"}), HasSubstr("one container and one path are to be named"));
+}
+
+TEST(FlagsTest, AnEntrypointIsTheCommandsFirstWord) {
+  EXPECT_THAT(MustParse({"--image=d", "--entrypoint", "p", "a", "b"}).command, ElementsAre("p", "a", "b"));
+  EXPECT_THAT(MustParse({"--image=d", "--entrypoint=p"}).command, ElementsAre("p"));
+  EXPECT_THAT(MustParse({"--image=d", "--entrypoint=", "a"}).command, ElementsAre("a"));
 }
 
 TEST(FlagsTest, SwitchesOfOneLetterShareADash) {

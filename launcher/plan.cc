@@ -119,7 +119,7 @@ void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
     absl::StrAppend(&options, ",uidmapping=", FormatMapping(plan->identity.inner_uids),
                     ",gidmapping=", FormatMapping(plan->identity.inner_gids));
   }
-  std::string control = absl::StrCat("--control=", plan->runtime_dir, "/fusefs.sock");
+  std::string control = absl::StrCat("--control=", plan->runtime_dir, "/", kFusefsSocket);
   add(absl::StrCat("start ", inputs.fusefs, " on ", plan->image.layers.size(), " layers and ", plan->store.upper),
       StartDaemon{{inputs.fusefs, "-f", "-o", options, "--confine", control}});
   bool own_network = plan->network.mode != NetworkMode::kHost;
@@ -142,7 +142,7 @@ void AddMount(ContainerSteps* steps, MountFilesystem mount) {
   steps->push_back({std::move(what), std::move(mount)});
 }
 
-void AddDevices(const Identity& identity, ContainerSteps* steps) {
+void AddDevices(const Identity& identity, uint64_t shm_bytes, ContainerSteps* steps) {
   // The devices are mounts of their own; what is made beside them is none.
   AddMount(steps, {"tmpfs", "/dev", kNoSuidDevExec, {{"mode", "755"}, {"size", "65536k"}}});
   const BindDevice devices[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
@@ -152,7 +152,7 @@ void AddDevices(const Identity& identity, ContainerSteps* steps) {
   std::vector<std::pair<std::string, std::string>> pts = {{"mode", "0620"}, {"ptmxmode", "0666"}};
   if (identity.MapsGid(kTtyGroup)) pts.push_back({"gid", absl::StrCat(kTtyGroup)});
   AddMount(steps, {"devpts", "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, pts});
-  AddMount(steps, {"tmpfs", "/dev/shm", kNoSuidDevExec, {{"mode", "1777"}, {"size", "65536k"}}});
+  AddMount(steps, {"tmpfs", "/dev/shm", kNoSuidDevExec, {{"mode", "1777"}, {"size", absl::StrCat(shm_bytes)}}});
   AddMount(steps, {"mqueue", "/dev/mqueue", kNoSuidDevExec, {}});
   const MakeSymlink links[] = {{"pts/ptmx", "/dev/ptmx"},
                                {"/proc/self/fd", "/dev/fd"},
@@ -240,7 +240,7 @@ void AddContainerSteps(const PlanInputs& inputs, Plan* plan) {
   } else {
     add("show the host's /sys, read-only", ShowHostSys{});
   }
-  AddDevices(plan->identity, steps);
+  AddDevices(plan->identity, plan->spec.shm_bytes, steps);
   for (const char* path : kReadOnly) add(absl::StrCat("make ", path, " read-only"), MakeReadOnly{path});
   for (const char* path : kMasked) add(absl::StrCat("mask ", path), MaskPath{path});
   if (!own_network) {

@@ -85,6 +85,15 @@ absl::StatusOr<std::vector<PublishedPort>> ParsePublish(absl::string_view text) 
   return ports;
 }
 
+std::vector<PublishedPort> PortsOf(const std::vector<std::string>& texts) {
+  std::vector<PublishedPort> all;
+  for (const std::string& text : texts) {
+    absl::StatusOr<std::vector<PublishedPort>> ports = ParsePublish(text);
+    if (ports.ok()) all.insert(all.end(), ports->begin(), ports->end());
+  }
+  return all;
+}
+
 std::string FormatPublish(const PublishedPort& port) {
   return absl::StrCat(ShownAddress(port), port.host_port, ":", port.container_port, port.udp ? "/udp" : "/tcp");
 }

@@ -23,6 +23,9 @@ struct PublishedPort {
 // address stands in brackets.
 absl::StatusOr<std::vector<PublishedPort>> ParsePublish(absl::string_view text);
 
+// Of what FormatPublish() has written; what cannot be read is left out.
+std::vector<PublishedPort> PortsOf(const std::vector<std::string>& texts);
+
 // As --publish takes it, and as people are shown it: "127.0.0.1:8080->80/tcp".
 std::string FormatPublish(const PublishedPort& port);
 std::string ShowPort(const PublishedPort& port);

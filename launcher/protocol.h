@@ -75,5 +75,7 @@ ErrnoOr<UniqueFd> ConnectIn(const std::string& directory, const char* name);
 
 // The name of a container's socket in its runtime directory.
 inline constexpr char kControlSocket[] = "control.sock";
+// Of the same directory: what fusefs answers to.
+inline constexpr char kFusefsSocket[] = "fusefs.sock";
 
 }  // namespace acetate::launcher

@@ -298,6 +298,13 @@ absl::StatusOr<int64_t> ParseMemorySwap(absl::string_view text) {
 
 absl::StatusOr<uint64_t> ParseReservation(absl::string_view text) { return ParseSize(text); }
 
+absl::StatusOr<uint64_t> ParseShmSize(absl::string_view text) {
+  absl::StatusOr<uint64_t> size = ParseSize(text);
+  // tmpfs(5) takes 0 for no limit.
+  if (size.ok() && *size == 0) return absl::InvalidArgumentError("is nothing; write a size such as 64m");
+  return size;
+}
+
 absl::StatusOr<uint64_t> ParseLogSize(absl::string_view text) {
   if (text == "-1") return 0;
   absl::StatusOr<uint64_t> size = ParseSize(text);

@@ -66,6 +66,8 @@ struct UserSpec {
   std::optional<IdOrName> group;
 };
 
+inline constexpr uint64_t kDefaultShmBytes = 64 << 20;
+
 struct Spec {
   std::string image;
   std::vector<std::string> environment;  // NAME=VALUE, each name once
@@ -77,6 +79,7 @@ struct Spec {
   std::vector<Volume> volumes;
   std::vector<Device> devices;
   std::vector<Tmpfs> tmpfs;
+  uint64_t shm_bytes = kDefaultShmBytes;  // of /dev/shm
   std::vector<Ulimit> ulimits;
   UsernsSpec userns;
   bool fake_ids = false;  // ids that are not mapped seem to be
@@ -140,6 +143,9 @@ absl::StatusOr<int64_t> ParseMemorySwap(absl::string_view text);
 
 // --memory-reservation: a size; 0 means none.
 absl::StatusOr<uint64_t> ParseReservation(absl::string_view text);
+
+// --shm-size: a size as for ParseMemory, above 0.
+absl::StatusOr<uint64_t> ParseShmSize(absl::string_view text);
 
 // A number of processes; 0 and -1 mean no limit and give 0.
 absl::StatusOr<uint64_t> ParsePidsLimit(absl::string_view text);

@@ -363,6 +363,9 @@ class Supervisor {
                          " at the limit of ", plan_.spec.limits.memory_bytes >> 20, " MiB");
       }
     }
+    if (!exited && init_end_.si_status == SIGSYS) {
+      outcome.message = "a system call that the seccomp profile forbids killed the command (SIGSYS)";
+    }
     return outcome;
   }
 

@@ -39,6 +39,8 @@ int DoVerb(const CommandLine& line) {
     case Verb::kPause:
     case Verb::kUnpause:
       return PauseOrUnpause(line, *store);
+    case Verb::kWhence:
+      return Whence(line, *store);
     case Verb::kRun:
     case Verb::kDoctor:
       break;

@@ -21,6 +21,7 @@ int Kill(const CommandLine& line, const std::string& store_root);
 int Wait(const CommandLine& line, const std::string& store_root);
 int Remove(const CommandLine& line, const std::string& store_root);
 int PauseOrUnpause(const CommandLine& line, const std::string& store_root);
+int Whence(const CommandLine& line, const std::string& store_root);
 
 // Needs no store, and fails when no container can run.
 int Doctor(const CommandLine& line);

@@ -9,16 +9,16 @@ _launch_containers() {
 _launch_flags() {
   case "$1" in
     run)
-      flags="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --device --tmpfs --read-only --ulimit --userns --fake_ids --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight --best-effort --profile --explain --help --version"
-      with_value="--image --env -e --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --device --tmpfs --ulimit --userns --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight"
+      flags="--image --env -e --env-file --entrypoint --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach -d --interactive -i --tty -t --detach-keys --init --rm --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --mount --device --tmpfs --shm-size --read-only --ulimit --userns --fake_ids --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight --best-effort --profile --explain --help --version"
+      with_value="--image --env -e --env-file --entrypoint --workdir -w --user -u --hostname -h --network --publish -p --add-host --dns --detach-keys --name --cidfile --pidfile --stop-signal --stop-timeout --restart --log-max-size --volume -v --mount --device --tmpfs --shm-size --ulimit --userns --cap-add --cap-drop --security-opt --memory -m --memory-swap --memory-reservation --pids-limit --cpus --cpu-shares --cpuset-cpus --cpuset-mems --blkio-weight"
       ;;
     start)
       flags="--interactive -i --detach-keys --attach -a --help"
       with_value="--detach-keys"
       ;;
     exec)
-      flags="--env -e --workdir -w --user -u --detach -d --interactive -i --tty -t --detach-keys --help"
-      with_value="--env -e --workdir -w --user -u --detach-keys"
+      flags="--env -e --env-file --workdir -w --user -u --detach -d --interactive -i --tty -t --detach-keys --help"
+      with_value="--env -e --env-file --workdir -w --user -u --detach-keys"
       ;;
     attach)
       flags="--detach-keys --no-stdin --sig-proxy --help"
@@ -60,6 +60,10 @@ _launch_flags() {
       flags="--help"
       with_value=""
       ;;
+    whence)
+      flags="--json --help"
+      with_value=""
+      ;;
     doctor)
       flags="--json --help"
       with_value=""
@@ -78,7 +82,7 @@ _launch_offer() {
 
 _launch() {
   local cur="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD - 1]}"
-  local verbs="run start exec attach logs ps inspect stop kill wait rm pause unpause doctor"
+  local verbs="run start exec attach logs ps inspect stop kill wait rm pause unpause whence doctor"
   local verb=run first=1 flags with_value
   if [[ $COMP_CWORD -gt 1 && " $verbs " == *" ${COMP_WORDS[1]} "* ]]; then
     verb="${COMP_WORDS[1]}"
@@ -104,7 +108,7 @@ _launch() {
   if [[ $words -eq 0 && " $with_value " == *" $previous "* && $COMP_CWORD -gt $first ]]; then
     case "$previous" in
       --image) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
-      --cidfile | --pidfile | --volume | -v | --device) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+      --cidfile | --pidfile | --env-file | --volume | -v | --device) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
       --signal | --stop-signal | -s) _launch_offer "HUP INT QUIT TERM KILL USR1 USR2 STOP CONT WINCH" ;;
       --userns) _launch_offer "private keep-id auto host" ;;
       --network) _launch_offer "none bridge host pasta slirp4netns" ;;
@@ -115,7 +119,7 @@ _launch() {
   else
     case "$verb" in
       run | ps | doctor) COMPREPLY=() ;;
-      exec | attach) if [[ $words -eq 0 ]]; then _launch_offer "$(_launch_containers)"; else COMPREPLY=(); fi ;;
+      exec | attach | whence) if [[ $words -eq 0 ]]; then _launch_offer "$(_launch_containers)"; else COMPREPLY=(); fi ;;
       stop | kill | pause | unpause) _launch_offer "$(_launch_containers)" ;;
       *) _launch_offer "$(_launch_containers -a)" ;;
     esac

@@ -8,7 +8,7 @@ end
 function __launch_verb
     set -l words (commandline -opc)
     set -l verb run
-    if set -q words[2]; and contains -- $words[2] run start exec attach logs ps inspect stop kill wait rm pause unpause doctor
+    if set -q words[2]; and contains -- $words[2] run start exec attach logs ps inspect stop kill wait rm pause unpause whence doctor
         set verb $words[2]
     end
     contains -- $verb $argv
@@ -28,12 +28,15 @@ complete -c launch -n '__fish_use_subcommand' -a wait -d 'Wait for containers to
 complete -c launch -n '__fish_use_subcommand' -a rm -d 'Remove containers with what they wrote'
 complete -c launch -n '__fish_use_subcommand' -a pause -d 'Stop all processes of containers for a while'
 complete -c launch -n '__fish_use_subcommand' -a unpause -d 'Let them go on'
+complete -c launch -n '__fish_use_subcommand' -a whence -d 'Tell which layer shows, hid or changed a file'
 complete -c launch -n '__fish_use_subcommand' -a doctor -d 'Tell what keeps containers from running here, and the cure'
-complete -c launch -n '__launch_verb stop kill pause unpause exec attach' -a '(__launch_containers)'
+complete -c launch -n '__launch_verb stop kill pause unpause exec attach whence' -a '(__launch_containers)'
 complete -c launch -n '__launch_verb start rm wait logs inspect' -a '(__launch_containers -a)'
 
 complete -c launch -n '__launch_verb run' -l image -r -a '(__fish_complete_directories)' -d 'The image: a root directory, or a directory with a layers.list'
 complete -c launch -n '__launch_verb run' -l env -s e -r -d 'Set a variable; a bare NAME takes launch\'s own value. Adds up'
+complete -c launch -n '__launch_verb run' -l env-file -r -d 'Set the variables that a file names, NAME=VALUE a line; -e goes before. Adds up'
+complete -c launch -n '__launch_verb run' -l entrypoint -r -d 'Run this program; COMMAND is then its arguments'
 complete -c launch -n '__launch_verb run' -l workdir -s w -r -d 'Directory the command starts in; made when missing. Default /'
 complete -c launch -n '__launch_verb run' -l user -s u -r -d 'Run as this user, by name or number. Default 0:0'
 complete -c launch -n '__launch_verb run' -l hostname -s h -r -d 'Host name. Default: the container\'s short id'
@@ -55,8 +58,10 @@ complete -c launch -n '__launch_verb run' -l stop-timeout -r -d 'How long stop w
 complete -c launch -n '__launch_verb run' -l restart -r -d 'Only "no": there is no daemon that could restart anything'
 complete -c launch -n '__launch_verb run' -l log-max-size -r -d 'Bound of the log, of which two such pieces are kept. Default 16m'
 complete -c launch -n '__launch_verb run' -l volume -s v -r -F -d 'Show a file or directory of the host. Adds up'
+complete -c launch -n '__launch_verb run' -l mount -r -d 'The same as -v (type=bind) or --tmpfs (type=tmpfs), in more words. Adds up'
 complete -c launch -n '__launch_verb run' -l device -r -F -d 'Show a device node of the host. Adds up'
 complete -c launch -n '__launch_verb run' -l tmpfs -r -d 'Mount an empty tmpfs. Adds up'
+complete -c launch -n '__launch_verb run' -l shm-size -r -d 'Size of /dev/shm. Default 64m'
 complete -c launch -n '__launch_verb run' -l read-only -d 'Make the root read-only; volumes and tmpfs are not'
 complete -c launch -n '__launch_verb run' -l ulimit -r -d 'Resource limit, such as nofile=1024. Adds up'
 complete -c launch -n '__launch_verb run' -l userns -r -f -a 'private keep-id auto host' -d 'Whose ids the container has. Default private'
@@ -85,6 +90,7 @@ complete -c launch -n '__launch_verb start' -l attach -s a -d 'Stay with it, as 
 complete -c launch -n '__launch_verb start' -l help -d 'Print this text'
 
 complete -c launch -n '__launch_verb exec' -l env -s e -r -d 'Set a variable; a bare NAME takes launch\'s own value. Adds up'
+complete -c launch -n '__launch_verb exec' -l env-file -r -d 'Set the variables that a file names, NAME=VALUE a line; -e goes before. Adds up'
 complete -c launch -n '__launch_verb exec' -l workdir -s w -r -d 'Directory the command starts in; made when missing. Default /'
 complete -c launch -n '__launch_verb exec' -l user -s u -r -d 'Run as this user, by name or number. Default 0:0'
 complete -c launch -n '__launch_verb exec' -l detach -s d -d 'Leave it in the background; run prints the container\'s id'
@@ -127,6 +133,9 @@ complete -c launch -n '__launch_verb rm' -l help -d 'Print this text'
 complete -c launch -n '__launch_verb pause' -l help -d 'Print this text'
 
 complete -c launch -n '__launch_verb unpause' -l help -d 'Print this text'
+
+complete -c launch -n '__launch_verb whence' -l json -d 'Print JSON'
+complete -c launch -n '__launch_verb whence' -l help -d 'Print this text'
 
 complete -c launch -n '__launch_verb doctor' -l json -d 'Print JSON'
 complete -c launch -n '__launch_verb doctor' -l help -d 'Print this text'
