@@ -25,7 +25,7 @@ def measure(case: Case, system: System, layers: Layers, scratch: Path) -> tuple[
     lowers = layers.split(case.layer_count, case.everywhere) if case.layer_count else layers.lowers
     os.sync()  # nobody pays for what was written before
     try:
-        root = system.mount(lowers, scratch)
+        root = system.mount(lowers, scratch, case.uses)
         try:
             return case.run(root, layers), system.requests(root)
         finally:
@@ -43,9 +43,11 @@ def compare(
     for case in cases:
         for phase in case.phases:
             samples[(case.name, phase)] = {system.name: [] for system in systems}
-        for _ in range(rounds):  # alternating: what disturbs the machine disturbs all
+        for round in range(rounds):  # alternating: what disturbs the machine disturbs all
             for system in systems:
-                if (case.changes_lower and system.writes_lower) or case.layer_count > system.most_layers:
+                if case.layer_count > system.most_layers or round >= system.most_rounds:
+                    continue
+                if case.changes_lower and system.writes_lower:
                     continue
                 try:
                     times, count = measure(case, system, layers, scratch)
@@ -74,7 +76,7 @@ def machine() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests/benchmark/run.sh", description=__doc__)
     parser.add_argument("--fusefs", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--quick", action="store_true", help="smaller trees, one round: under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller trees, one round: about 3 minutes")
     parser.add_argument("--rounds", type=int, help="how often each case is measured (3; 1 with --quick)")
     parser.add_argument("--on", action="append", metavar="DIR", help="where branches lie; tmpfs mounts one (tmpfs)")
     parser.add_argument("--case", action="append", metavar="TEXT", help="only cases with TEXT in their name")

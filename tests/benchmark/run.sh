@@ -1,6 +1,6 @@
 #!/bin/bash
 # Compares fusefs with a plain directory, the kernel's overlayfs, fuse-overlayfs, unionfs-fuse and mergerfs.
-# `tests/benchmark/run.sh --help` lists the flags; --quick takes under 3 minutes. Needs root, for overlayfs and to
+# `tests/benchmark/run.sh --help` lists the flags; --quick takes about 3 minutes. Needs root, for overlayfs and to
 # install the peers. FUSEFS=PROGRAM measures that one instead of building this tree's.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -15,7 +15,9 @@ class System:
     program = ""  # what must be on PATH, or the path of it
     writes_lower = False
     is_peer = True
-    most_layers = 500  # more are left out, since it takes minutes
+    # Beyond these a case is left out, since it takes minutes.
+    most_layers = 500
+    most_rounds = 100
 
     def command(self, lowers: list[Path], upper: Path, work: Path, mountpoint: Path) -> list[str]:
         raise NotImplementedError
@@ -23,7 +25,8 @@ class System:
     def available(self) -> bool:
         return not self.program or shutil.which(self.program) is not None
 
-    def mount(self, lowers: list[Path], scratch: Path) -> Path:
+    def mount(self, lowers: list[Path], scratch: Path, uses: list[str] | None = None) -> Path:
+        """`uses`: all that is asked for of what is in the layers, where that matters."""
         upper, work, mountpoint = scratch / "upper", scratch / "work", scratch / "mnt"
         for path in (upper, work, mountpoint):
             path.mkdir(parents=True)
@@ -80,15 +83,17 @@ def _pids() -> set[int]:
 
 
 class Native(System):
-    """A plain directory: a copy of what the layers hold."""
+    """A plain directory: a copy of what is used of the layers."""
 
     name = "native"
 
-    def mount(self, lowers: list[Path], scratch: Path) -> Path:
+    def mount(self, lowers, scratch, uses=None):
         root = scratch / "native"
         root.mkdir(parents=True)
         for lower in reversed(lowers):
-            subprocess.run(["cp", "-a", f"{lower}/.", str(root)], check=True)
+            used = [lower / name for name in uses or os.listdir(lower) if (lower / name).exists()]
+            if used:
+                subprocess.run(["cp", "-a", *map(str, used), str(root)], check=True)
         return root
 
     def unmount(self, mountpoint: Path) -> None:
@@ -145,6 +150,7 @@ class UnionfsFuse(System):
     name = "unionfs-fuse"
     program = "unionfs"
     most_layers = 16
+    most_rounds = 1
 
     def command(self, lowers, upper, work, mountpoint):
         branches = ":".join([f"{upper}=RW", *(f"{lower}=RO" for lower in lowers)])
@@ -155,6 +161,7 @@ class Mergerfs(System):
     name = "mergerfs"
     program = "mergerfs"
     most_layers = 16
+    most_rounds = 1
     writes_lower = True
 
     def command(self, lowers, upper, work, mountpoint):

@@ -18,6 +18,7 @@ class Case:
     name: str
     phases: list[str]
     run: Callable[[Path, Layers], list[float]]
+    uses: list[str]  # of what the layers hold
     changes_lower: bool = False  # changes or removes what is in a lower layer: needs copy-on-write
     layer_count: int = 0  # not 0: over the tree dealt out to so many layers
     everywhere: bool = False  # each of which holds every directory
@@ -172,28 +173,28 @@ def _readers(root: Path, _: Layers) -> list[float]:
 
 
 CASES = [
-    Case("find -size", ["first", "second", "third"], _repeat(FIND)),
-    Case("read all files", ["first", "second", "third"], _repeat(READ)),
-    Case("python, 100 modules", ["first", "second"], _python),
-    Case("read a large file", ["first", "second"], _read_big),
-    Case("read a large file, caches dropped", [""], _read_cold),
-    Case("untar", ["untar", "rm -rf"], _untar),
-    Case("rm -rf of a lower tree", [""], _remove_lower, changes_lower=True),
-    Case("git", ["clone", "status", "grep", "checkout"], _git),
-    Case("sqlite commits", [""], _sqlite, changes_lower=True),
-    Case("write a large file, fsync", [""], _write_big),
-    Case("writes of 512 bytes", [""], _small_writes),
-    Case("first byte into a large lower file", [""], _first_byte, changes_lower=True),
-    Case("500 files beside a copy-up", [""], _beside_copy_up, changes_lower=True),
-    Case("chmod -R of a lower tree", [""], _chmod, changes_lower=True),
-    Case("chown -R of a lower tree", [""], _chown, changes_lower=True),
-    Case("C project", ["configure, make"], _build, changes_lower=True),
-    Case("fio random 4 KiB", [""], _fio),
-    Case("4 writers, small files", [""], _writers),
-    Case("8 readers", [""], _readers),
-    Case("large directory", ["ls", "ls again", "ls -l"], lambda root, _: [_shell(c, root) for c in ("ls -f crowd", "ls -f crowd", "ls -l crowd")]),
-    Case("1 layer", WITH_LAYERS, _find_read_start, layer_count=1),
-    Case("16 layers", WITH_LAYERS, _find_read_start, layer_count=16),
-    Case("128 layers", WITH_LAYERS, _find_read_start, layer_count=128),
-    Case("128 layers, each directory in all", WITH_LAYERS, _find_read_start, layer_count=128, everywhere=True),
+    Case("find -size", ["first", "second", "third"], _repeat(FIND), ["tree"]),
+    Case("read all files", ["first", "second", "third"], _repeat(READ), ["tree"]),
+    Case("python, 100 modules", ["first", "second"], _python, ["modules"]),
+    Case("read a large file", ["first", "second"], _read_big, ["big"]),
+    Case("read a large file, caches dropped", [""], _read_cold, ["big"]),
+    Case("untar", ["untar", "rm -rf"], _untar, ["empty"]),
+    Case("rm -rf of a lower tree", [""], _remove_lower, ["removed"], changes_lower=True),
+    Case("git", ["clone", "status", "grep", "checkout"], _git, ["repo"]),
+    Case("sqlite commits", [""], _sqlite, ["empty"], changes_lower=True),
+    Case("write a large file, fsync", [""], _write_big, ["empty"]),
+    Case("writes of 512 bytes", [""], _small_writes, ["empty"]),
+    Case("first byte into a large lower file", [""], _first_byte, ["big"], changes_lower=True),
+    Case("500 files beside a copy-up", [""], _beside_copy_up, ["big"], changes_lower=True),
+    Case("chmod -R of a lower tree", [""], _chmod, ["removed"], changes_lower=True),
+    Case("chown -R of a lower tree", [""], _chown, ["removed"], changes_lower=True),
+    Case("C project", ["configure, make"], _build, ["project"], changes_lower=True),
+    Case("fio random 4 KiB", [""], _fio, ["empty"]),
+    Case("4 writers, small files", [""], _writers, ["empty"]),
+    Case("8 readers", [""], _readers, ["tree"]),
+    Case("large directory", ["ls", "ls again", "ls -l"], lambda root, _: [_shell(c, root) for c in ("ls -f crowd", "ls -f crowd", "ls -l crowd")], ["crowd"]),
+    Case("1 layer", WITH_LAYERS, _find_read_start, ["tree", "modules"], layer_count=1),
+    Case("16 layers", WITH_LAYERS, _find_read_start, ["tree", "modules"], layer_count=16),
+    Case("128 layers", WITH_LAYERS, _find_read_start, ["tree", "modules"], layer_count=128),
+    Case("128 layers, each directory in all", WITH_LAYERS, _find_read_start, ["tree", "modules"], layer_count=128, everywhere=True),
 ]
