@@ -3,6 +3,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+
 #include "fusefs/blocking.h"
 #include "fusefs/copy_data.h"
 #include "fusefs/in_memory.h"
@@ -37,10 +40,20 @@ ErrnoOr<size_t> ReadSome(int fd, bool in_memory, char* buffer, size_t size, off_
   return cached.error() == EOPNOTSUPP ? ReadSome(fd, buffer, size, offset, 0) : cached;
 }
 
-// Where there is nothing to wait for, nobody else is woken to go on meanwhile.
+// A sync is taken to be as long as the one before: to have others go on meanwhile, two threads are woken, which takes
+// as long as a short one.
+constexpr std::chrono::microseconds kShortSync(1000);
+
 Errno SyncFile(int fd, bool data_only) {
+  static std::atomic<bool> is_long{false};
   if (InMemory(fd)) return kOk;
-  return Blocking([&] { return (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? kOk : Errno::Last(); });
+  const auto sync = [&] {
+    const auto start = std::chrono::steady_clock::now();
+    const Errno error = (data_only ? fdatasync(fd) : fsync(fd)) == 0 ? kOk : Errno::Last();
+    is_long.store(std::chrono::steady_clock::now() - start > kShortSync, std::memory_order_relaxed);
+    return error;
+  };
+  return is_long.load(std::memory_order_relaxed) ? Blocking(sync) : sync();
 }
 
 }  // namespace

@@ -5,13 +5,16 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <climits>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "fusefs/blocking.h"
 #include "fusefs/in_memory.h"
 #include "fusefs/union_fs_fixture.h"
 
@@ -21,6 +24,8 @@ namespace {
 std::mutex noting;
 // Each call with the file's path, and whether the file was marked as a metadata-only copy then.
 std::vector<std::string> calls;
+// What a call takes instead of being made; negative: it is made.
+std::atomic<int> pretended_us{-1};
 
 void Note(const char* call, int fd) {
   char path[PATH_MAX];
@@ -115,20 +120,50 @@ TEST_F(SyncTest, AVolatileUnionAsksForNothing) {
   EXPECT_EQ(Calls(), Strings{});
 }
 
+class CountingListener : public BlockingListener {
+ public:
+  void Run(absl::FunctionRef<void()> work) override {
+    ++count;
+    work();
+  }
+  int count = 0;
+};
+
+TEST_F(SyncTest, OnlyAfterALongOneHaveOthersToGoOn) {
+  Put("upper/a", "data");
+  Start();
+  CountingListener listener;
+  ScopedBlockingListener scope(&listener);
+  const auto sync = [&](int takes_us) {
+    pretended_us = takes_us;
+    EXPECT_TRUE(fs_->FSync(Node("a"), /*data_only=*/true).ok());
+    pretended_us = -1;
+    return std::exchange(listener.count, 0);
+  };
+  sync(0);
+  EXPECT_EQ(sync(0), 0);
+  EXPECT_EQ(sync(20000), 0);
+  EXPECT_EQ(sync(20000), 1);
+  EXPECT_EQ(sync(0), 1);
+  EXPECT_EQ(sync(0), 0);
+}
+
+int Sync(const char* name, long number, int fd) {
+  Note(name, fd);
+  const int pretended = pretended_us;
+  if (pretended < 0) return static_cast<int>(syscall(number, fd));
+  if (pretended > 0) usleep(static_cast<useconds_t>(pretended));
+  return 0;
+}
+
 }  // namespace
 }  // namespace acetate::fusefs
 
 // Defined here they come before libc's.
 extern "C" {
 
-int fsync(int fd) {
-  acetate::fusefs::Note("fsync", fd);
-  return static_cast<int>(syscall(SYS_fsync, fd));
-}
+int fsync(int fd) { return acetate::fusefs::Sync("fsync", SYS_fsync, fd); }
 
-int fdatasync(int fd) {
-  acetate::fusefs::Note("fdatasync", fd);
-  return static_cast<int>(syscall(SYS_fdatasync, fd));
-}
+int fdatasync(int fd) { return acetate::fusefs::Sync("fdatasync", SYS_fdatasync, fd); }
 
 }  // extern "C"

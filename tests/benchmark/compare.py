@@ -99,8 +99,9 @@ def main() -> int:
         try:
             if place == "tmpfs":
                 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80%,nr_inodes=0", "tmpfs", str(base)], check=True)
-            kind = subprocess.run(["stat", "-fc%T", str(base)], check=True, capture_output=True, text=True).stdout.strip()
-            title = f"Milliseconds on {kind.removesuffix('/ext3')}, {machine()}"
+            ask = ["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(base)]
+            kind = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+            title = f"Milliseconds on {kind}, {machine()}"
             print(title, flush=True)
             layers = Layers(base, Sizes(args.quick))
             layers.make()
