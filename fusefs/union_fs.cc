@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <climits>
@@ -11,12 +12,19 @@
 namespace acetate::fusefs {
 namespace {
 
-// A quarter of the fd limit: for directories, for file contents, and for objects that lost their names. The last
-// quarter is for what is open for a moment, and for ourselves.
+// What the threads that read requests keep open, and the like, which comes later.
+constexpr size_t kOwnLater = 12;
+
+// A quarter of the fds that are to be had besides what is open: for directories, for file contents, and for objects
+// that lost their names. The last quarter is for what is open for a moment.
 size_t FdShare() {
   struct rlimit limit = {};
   getrlimit(RLIMIT_NOFILE, &limit);
-  return std::max<size_t>(std::min<size_t>(limit.rlim_cur, 65536) / 4, 8);
+  // The lowest free number: as many are open, at the least.
+  const UniqueFd next(dup(STDIN_FILENO));
+  const size_t own = kOwnLater + static_cast<size_t>(std::max(next.get(), 0));
+  const size_t most = std::min<size_t>(limit.rlim_cur, 65536);
+  return std::max<size_t>((most - std::min(most, own)) / 4, 8);
 }
 
 // Files that are copied in the background, at once. Each keeps two fds open: of those for contents, half at the most.
