@@ -30,7 +30,7 @@ def outcomes(report):
     cases = list(ElementTree.parse(report).getroot().iter("testcase"))
     if len(cases) == 1 and not cases[0].get("classname"):
         # Bazel's own report, of a test that writes none.
-        logged = list(outcomes_in_log(report.with_name("test.log")))
+        logged = list(outcomes_in_log(report.with_suffix(".log")))
         if logged:
             yield from logged
             if cases[0].find("error") is not None and not any(outcome == "failed" for _, outcome, _ in logged):
