@@ -6,12 +6,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 
+#include "common/newer_call.h"
 #include "common/syscalls.h"
 #include "fusefs/kill_suid.h"
 
@@ -49,20 +50,16 @@ long OnSelf(int fd, const ByFd& by_fd, const ByPath& by_path) {
 
 // lgetxattr of a name in a directory: by the name itself where the kernel can (since 6.13), else by a path.
 ssize_t GetXattrIn(int dirfd, const char* name, const char* key, void* value, size_t size) {
-  static std::atomic<bool> has_getxattrat{true};
-  if (has_getxattrat.load(std::memory_order_relaxed)) {
-    // linux/xattr.h calls it xattr_args; older ones do not have it.
-    const struct {
-      uint64_t value;
-      uint32_t size, flags;
-    } arguments = {reinterpret_cast<uint64_t>(value), static_cast<uint32_t>(size), 0};
-    constexpr long kGetxattrat = 464;  // SYS_getxattrat, on all architectures
-    const long result = syscall(kGetxattrat, dirfd, name, AT_SYMLINK_NOFOLLOW, key, &arguments, sizeof(arguments));
-    // EPERM: of a filter of system calls that does not know it.
-    if (result >= 0 || (errno != ENOSYS && errno != EPERM)) return result;
-    has_getxattrat.store(false, std::memory_order_relaxed);
-  }
-  return lgetxattr(ProcPath(dirfd, name).get(), key, value, size);
+  static NewerCall getxattrat;
+  // linux/xattr.h calls it xattr_args; older ones do not have it.
+  const struct {
+    uint64_t value;
+    uint32_t size, flags;
+  } arguments = {reinterpret_cast<uint64_t>(value), static_cast<uint32_t>(size), 0};
+  constexpr long kGetxattrat = 464;  // SYS_getxattrat, on all architectures
+  const std::optional<long> result = getxattrat.Try(
+      [&] { return syscall(kGetxattrat, dirfd, name, AT_SYMLINK_NOFOLLOW, key, &arguments, sizeof(arguments)); });
+  return result.has_value() ? *result : lgetxattr(ProcPath(dirfd, name).get(), key, value, size);
 }
 
 struct KernelDirent {
@@ -80,9 +77,8 @@ ErrnoOr<UniqueFd> DirectoryBranch::Open(int dirfd, const char* name, int flags, 
   return sys::OpenAt(dirfd, name, flags | O_NOFOLLOW, mode);
 }
 
-ErrnoOr<UniqueFd> DirectoryBranch::OpenBelow(int dirfd, const char* path, int flags) const {
-  return sys::OpenAt2(dirfd, path, static_cast<uint64_t>(flags | O_DIRECTORY), 0,
-                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+ErrnoOr<UniqueFd> DirectoryBranch::OpenBelow(int dirfd, const char* path) const {
+  return sys::OpenAt2(dirfd, path, O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 ErrnoOr<struct stat> DirectoryBranch::Stat(int dirfd, const char* name) const {

@@ -47,8 +47,8 @@ class Branch {
 
   // openat with O_NOFOLLOW and O_CLOEXEC added.
   virtual ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode = 0) const = 0;
-  // A directory one or more names below `dirfd`, with no symlink on the way.
-  virtual ErrnoOr<UniqueFd> OpenBelow(int dirfd, const char* path, int flags) const = 0;
+  // For reading, a directory one or more names below `dirfd`, with no symlink on the way.
+  virtual ErrnoOr<UniqueFd> OpenBelow(int dirfd, const char* path) const = 0;
   virtual ErrnoOr<struct stat> Stat(int dirfd, const char* name) const = 0;
   // All entries of the directory `dirfd`. `unread`: it is open for reading and nobody has read from it, so that it
   // serves itself; nobody may do so again.
@@ -96,7 +96,7 @@ class DirectoryBranch : public Branch {
 
   int root_fd() const override { return root_.get(); }
   ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override;
-  ErrnoOr<UniqueFd> OpenBelow(int dirfd, const char* path, int flags) const override;
+  ErrnoOr<UniqueFd> OpenBelow(int dirfd, const char* path) const override;
   ErrnoOr<struct stat> Stat(int dirfd, const char* name) const override;
   ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd, bool unread = false) const override;
   ErrnoOr<std::string> ReadLink(int dirfd, const char* name) const override;

@@ -6,8 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
+
+#include "common/newer_call.h"
 
 namespace acetate::fusefs {
 namespace {
@@ -64,18 +65,17 @@ unsigned ReadProtection(int dirfd, const char* name) {
 }
 
 std::optional<unsigned> ReadFlagsAt(int dirfd, const char* name) {
-  static std::atomic<bool> has_file_getattr{true};
-  if (!has_file_getattr.load(std::memory_order_relaxed)) return std::nullopt;
+  static NewerCall file_getattr;
   // linux/fs.h calls it file_attr; older ones do not have it.
   struct {
     uint64_t xflags;
     uint32_t extent_size, extents, project, cow_extent_size;
   } attributes = {};
   constexpr long kFileGetattr = 468;  // SYS_file_getattr, on all architectures
-  if (syscall(kFileGetattr, dirfd, name, &attributes, sizeof(attributes), AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0) {
-    if (errno == ENOSYS) has_file_getattr.store(false, std::memory_order_relaxed);
-    return std::nullopt;
-  }
+  const std::optional<long> result = file_getattr.Try([&] {
+    return syscall(kFileGetattr, dirfd, name, &attributes, sizeof(attributes), AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+  });
+  if (result != 0) return std::nullopt;
   return ProtectionOfXflags(static_cast<uint32_t>(attributes.xflags)) |
          ((attributes.xflags & FS_XFLAG_SYNC) != 0 ? FS_SYNC_FL : 0) |
          ((attributes.xflags & FS_XFLAG_NOATIME) != 0 ? FS_NOATIME_FL : 0);

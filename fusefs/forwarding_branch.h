@@ -20,9 +20,7 @@ class ForwardingBranch : public Branch {
   ErrnoOr<UniqueFd> Open(int dirfd, const char* name, int flags, mode_t mode) const override {
     return inner_->Open(dirfd, name, flags, mode);
   }
-  ErrnoOr<UniqueFd> OpenBelow(int dirfd, const char* path, int flags) const override {
-    return inner_->OpenBelow(dirfd, path, flags);
-  }
+  ErrnoOr<UniqueFd> OpenBelow(int dirfd, const char* path) const override { return inner_->OpenBelow(dirfd, path); }
   ErrnoOr<struct stat> Stat(int dirfd, const char* name) const override { return inner_->Stat(dirfd, name); }
   ErrnoOr<std::vector<RawEntry>> ReadDir(int dirfd, bool unread = false) const override {
     return inner_->ReadDir(dirfd, unread);

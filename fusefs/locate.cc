@@ -20,7 +20,7 @@ ErrnoOr<UniqueFd> UnionFs::OpenFarBelow(const FdRef& ancestor, const std::vector
   if (names.size() >= PATH_MAX) return Errno(ENAMETOOLONG);
   const Branch& branch = *path.front()->branch;
   const int from = ancestor == nullptr ? branch.root_fd() : ancestor->get();
-  return WithSpareFds([&] { return branch.OpenBelow(from, names.c_str(), O_RDONLY | O_DIRECTORY); });
+  return WithSpareFds([&] { return branch.OpenBelow(from, names.c_str()); });
 }
 
 ErrnoOr<FdRef> UnionFs::DirFd(LayerDir* dir) {

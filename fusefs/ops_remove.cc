@@ -21,7 +21,7 @@ Errno UnionFs::KeepOrphanLocked(Dentry* dentry) {
   ACETATE_RETURN_IF_ERROR(FindContentsLocked(inode));            // by its name, while it has one
   if (inode->orphan_fd != nullptr || inode->parked) return kOk;  // kept already, for a removal that then failed
   ACETATE_ASSIGN_OR_RETURN(Location where, Locate(inode));
-  if (orphan_fds_ < max_orphan_fds_) {
+  if (orphan_fds_ < fd_share_) {
     // Open for its contents, it needs no other fd.
     if (FdRef open = data_fds_.Get(&inode->data); open != nullptr && inode->lower_data == nullptr) {
       HoldByFdLocked(inode, std::move(open));

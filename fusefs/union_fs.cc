@@ -42,10 +42,10 @@ UnionFs::UnionFs(const Options& options, const Identity& identity, Stats* stats)
       identity_(identity),
       xattrs_(UseTrustedXattrs(options.xattr_namespace)),
       stats_(stats),
-      max_orphan_fds_(FdShare()),
-      max_lazy_(std::min(kMostLazy, FdShare() / 4)),
-      dir_fds_(FdShare()),
-      data_fds_(FdShare()),
+      fd_share_(FdShare()),
+      max_lazy_(std::min(kMostLazy, fd_share_ / 4)),
+      dir_fds_(fd_share_),
+      data_fds_(fd_share_),
       root_(std::make_unique<Inode>()) {}
 
 UnionFs::~UnionFs() {

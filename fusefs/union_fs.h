@@ -568,8 +568,8 @@ class UnionFs {
   const Identity identity_;
   const OverlayXattr xattrs_;
   Stats* const stats_;
-  FdRef own_mountpoint_;  // the directory that the mount covers
-  const size_t max_orphan_fds_;
+  FdRef own_mountpoint_;   // the directory that the mount covers
+  const size_t fd_share_;  // for each cache of fds, and for orphans
   const size_t max_lazy_;
 
   Mutex mu_;

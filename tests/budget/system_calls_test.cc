@@ -20,6 +20,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -203,13 +204,20 @@ TEST_F(SystemCallsTest, Renaming) {
 // Layers on tmpfs.
 class MemoryAsTempDir {
  public:
-  MemoryAsTempDir() : before_(getenv("TEST_TMPDIR")) { setenv("TEST_TMPDIR", "/dev/shm", 1); }
+  MemoryAsTempDir() {
+    if (const char* before = getenv("TEST_TMPDIR")) before_ = before;
+    setenv("TEST_TMPDIR", "/dev/shm", 1);
+  }
   ~MemoryAsTempDir() {
-    if (before_ != nullptr) setenv("TEST_TMPDIR", before_, 1);
+    if (before_.has_value()) {
+      setenv("TEST_TMPDIR", before_->c_str(), 1);
+    } else {
+      unsetenv("TEST_TMPDIR");
+    }
   }
 
  private:
-  const char* const before_;
+  std::optional<std::string> before_;
 };
 
 class SystemCallsInMemoryTest : MemoryAsTempDir, public SystemCallsTest {};
