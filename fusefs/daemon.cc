@@ -1,11 +1,14 @@
 #include "fusefs/daemon.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -50,6 +53,23 @@ void RaiseFileLimit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// That they can be written at the end.
+absl::Status CheckStatsFd(const Options& options) {
+  if (!options.stats_fd.has_value()) return absl::OkStatus();
+  const int flags = fcntl(static_cast<int>(*options.stats_fd), F_GETFL);
+  if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("stats_fd=", *options.stats_fd,
+                                                 ": is no file descriptor that is open for writing; open one (",
+                                                 *options.stats_fd, ">FILE in a shell) or leave the option out"));
+}
+
+void WriteStats(const Options& options, const Stats& stats) {
+  if (!options.stats_fd.has_value()) return;
+  if (dprintf(static_cast<int>(*options.stats_fd), "%s\n", stats.Json().c_str()) < 0) {
+    fprintf(stderr, "fusefs: warning: stats_fd=%u: %s\n", *options.stats_fd, strerrordesc_np(errno));
+  }
 }
 
 // `calls`: null for a daemon that needs none.
@@ -138,6 +158,8 @@ absl::Status ServeMount(const Options& options) {
   // Nothing has been made until all of this is known to be right.
   absl::StatusOr<bool> uring = TakesUring(options.io, LookForUring());
   if (!uring.ok()) return uring.status();
+  absl::Status stats_fd = CheckStatsFd(options);
+  if (!stats_fd.ok()) return stats_fd;
   absl::StatusOr<std::string> mountpoint = ResolveMountpoint(options.mountpoint, options.subtype);
   if (!mountpoint.ok()) return mountpoint.status();
   if (options.passthrough) {
@@ -209,6 +231,7 @@ absl::Status ServeMount(const Options& options) {
   fuse_session_unmount(session->get());
   requests.Serve(nullptr);
   control.reset();
+  WriteStats(options, stats);
   if (!context.failure.ok()) {
     marks->Clear().IgnoreError();
     return context.failure;

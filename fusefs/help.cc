@@ -69,6 +69,7 @@ options:
                      changed all; for root, with Linux 6.9
   confine            with /dev/fd/N: give up, by Landlock, all but the layers; no branch can be added then
   control=PATH       the control socket (default: in the runtime directory, named after the mount)
+  stats_fd=N         write the counters there, as 'fusefs stats --json' shows them, when the mount has ended
   allow_other, allow_root, ro, nosuid, nodev, noexec, noatime, fsname=NAME, max_read=N, max_write=N...
                      as for any FUSE mount, see mount.fuse3(8)
 

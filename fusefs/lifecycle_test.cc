@@ -45,6 +45,22 @@ class LifecycleTest : public ::testing::TestWithParam<bool> {
 INSTANTIATE_TEST_SUITE_P(As, LifecycleTest, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "Root" : "User"; });
 
+TEST_P(LifecycleTest, TheCountersAreLeftWhereTheyAreWanted) {
+  SKIP_WITHOUT(user());
+  ProgramScene scene(user());
+  const std::string options = absl::StrCat(scene.Writable(), ",stats_fd=7");
+  EXPECT_EQ(scene.Run({"fusefs", "-o", options, "mnt"}).err,
+            "fusefs: stats_fd=7: is no file descriptor that is open for writing; open one (7>FILE in a shell) or leave "
+            "the option out\n");
+  EXPECT_THAT(scene.Mounts(), IsEmpty());
+  ExpectOk(scene.Run({"sh", "-c", absl::StrCat("fusefs -o ", options, " mnt 7>counters")}));
+  ExpectOk(scene.Run({"sh", "-c", "echo more >>mnt/fa"}));
+  EXPECT_EQ(ReadFile(scene / "counters"), "");
+  ExpectOk(Unmount(scene));
+  EXPECT_EQ(scene.Await(-1), 0);
+  EXPECT_EQ(nlohmann::json::parse(ReadFile(scene / "counters")).at("bytes_copied_up"), 1);
+}
+
 TEST_P(LifecycleTest, TheMountIsReadyWhenTheCommandReturnsAndEndsWithUmount) {
   SKIP_WITHOUT(user());
   ProgramScene scene(user());

@@ -52,6 +52,13 @@ absl::Status SetNumber(Draft& draft, absl::string_view name, absl::string_view v
   return absl::OkStatus();
 }
 
+absl::Status SetStatsFd(Draft& draft, absl::string_view name, absl::string_view value) {
+  unsigned fd = 0;
+  if (!absl::SimpleAtoi(value, &fd)) return Bad(name, value, "the number of a file descriptor");
+  draft.line.options.stats_fd = fd;
+  return absl::OkStatus();
+}
+
 template <std::string Options::*field>
 absl::Status SetPath(Draft& draft, absl::string_view name, absl::string_view value) {
   if (value.empty()) return absl::InvalidArgumentError(absl::StrCat(name, "= is empty; give a path"));
@@ -378,6 +385,7 @@ constexpr Rule kRules[] = {
     // The daemon.
     {"confine", Rule::kOptionalValue, SetBool<&Options::confine>},
     {"control", Rule::kValue, SetPath<&Options::control_path>},
+    {"stats_fd", Rule::kValue, SetStatsFd},
     {"foreground", Rule::kNoValue, SetBool<&Options::foreground>},
     {"debug", Rule::kNoValue, SetDebug},
     {"help", Rule::kNoValue, SetAction<Action::kHelp>},

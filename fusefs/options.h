@@ -68,6 +68,7 @@ struct Options {
   bool find_engine_layers = true;    // .wh. files count in layers of container engines (engine_layer.h)
   std::string mountpoint;            // a directory, or /dev/fd/N
   std::string control_path;          // empty: a socket in the runtime directory, named after the mount
+  std::optional<unsigned> stats_fd;  // gets the counters when the mount has ended
 
   bool confine = false;  // the daemon gives up what it does not need (confine.h)
   bool foreground = false;

@@ -1,5 +1,6 @@
 // What a container has used, as its cgroups count it. What they do not count, since a controller is not there or the
-// kernel is older, is not known. Functions may be called from any thread, by whoever may read the cgroups.
+// kernel is older, is not known; what is copied up is for fusefs to say. Functions may be called from any thread, by
+// whoever may read the cgroups.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ struct CgroupStatistics {
   std::optional<uint64_t> processes;  // and threads
   std::optional<uint64_t> io_read_bytes;
   std::optional<uint64_t> io_written_bytes;
-  std::optional<uint64_t> oom_kills;  // processes killed for want of memory
+  std::optional<uint64_t> oom_kills;        // processes killed for want of memory
+  std::optional<uint64_t> copied_up_bytes;  // of files of the image, to the writable layer
 };
 
 // Their names, in this order, where they are written down.
@@ -34,6 +36,7 @@ inline constexpr StatisticsField kStatisticsFields[] = {
     {"io_read_bytes", &CgroupStatistics::io_read_bytes},
     {"io_written_bytes", &CgroupStatistics::io_written_bytes},
     {"oom_kills", &CgroupStatistics::oom_kills},
+    {"copied_up_bytes", &CgroupStatistics::copied_up_bytes},
 };
 
 // From a container's cgroups, of either version.

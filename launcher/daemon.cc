@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "common/errno_or.h"
@@ -13,6 +16,7 @@
 #include "launcher/arguments.h"
 #include "launcher/files.h"
 #include "launcher/own_program.h"
+#include "launcher/protocol.h"
 
 namespace acetate::launcher {
 namespace {
@@ -25,6 +29,13 @@ bool IsProgram(const std::string& path) {
 }
 
 }  // namespace
+
+std::optional<uint64_t> BytesCopiedUp(absl::string_view counters) {
+  const auto json = nlohmann::json::parse(counters.begin(), counters.end(), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("bytes_copied_up")) return std::nullopt;
+  const nlohmann::json& bytes = json["bytes_copied_up"];
+  return bytes.is_number_unsigned() ? std::make_optional(bytes.get<uint64_t>()) : std::nullopt;
+}
 
 absl::StatusOr<std::string> FindFusefs() {
   const char* named = getenv("ACETATE_FUSEFS");
@@ -58,8 +69,12 @@ absl::StatusOr<Daemon> StartFusefs(const std::vector<std::string>& words, Unique
   UniqueFd output(ends[1]);
   if (fcntl(daemon.output.get(), F_SETFL, O_NONBLOCK) != 0) return ErrnoToStatus(Errno::Last(), "set up a pipe");
   // Above the numbers that are about to be filled.
-  UniqueFd source(fcntl(device.get(), F_DUPFD_CLOEXEC, kDeviceFd + 1));
+  constexpr int kFirstFree = std::max(kDeviceFd, kFusefsStatsFd) + 1;
+  UniqueFd source(fcntl(device.get(), F_DUPFD_CLOEXEC, kFirstFree));
   if (!source.valid()) return ErrnoToStatus(Errno::Last(), "duplicate the FUSE device");
+  UniqueFd stats(memfd_create("counters", MFD_CLOEXEC));
+  if (stats.valid()) daemon.stats.Reset(fcntl(stats.get(), F_DUPFD_CLOEXEC, kFirstFree));
+  if (!daemon.stats.valid()) return ErrnoToStatus(Errno::Last(), "make a file for fusefs's counters");
 
   // As vfork(2) does it: the memory is not copied, and nothing of this program competes with the daemon's start.
   posix_spawn_file_actions_t files;
@@ -68,7 +83,8 @@ absl::StatusOr<Daemon> StartFusefs(const std::vector<std::string>& words, Unique
   posix_spawn_file_actions_adddup2(&files, output.get(), STDERR_FILENO);
   posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
   posix_spawn_file_actions_adddup2(&files, source.get(), kDeviceFd);
-  posix_spawn_file_actions_addclosefrom_np(&files, kDeviceFd + 1);  // all are close-on-exec but what was inherited
+  posix_spawn_file_actions_adddup2(&files, daemon.stats.get(), kFusefsStatsFd);
+  posix_spawn_file_actions_addclosefrom_np(&files, kFirstFree);  // all are close-on-exec but what was inherited
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);

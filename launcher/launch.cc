@@ -153,7 +153,7 @@ Spec WithAbsoluteVolumes(Spec spec) {
 
 // The profile as it is now: a later `start` or `exec` is to have the same.
 absl::StatusOr<Spec> WithProfile(Spec spec) {
-  if (spec.seccomp.empty() || spec.seccomp == "unconfined" || !spec.seccomp_profile.empty()) return spec;
+  if (spec.seccomp.empty() || spec.seccomp == kSeccompUnconfined || !spec.seccomp_profile.empty()) return spec;
   ErrnoOr<std::string> text = ReadFileAt(AT_FDCWD, spec.seccomp.c_str(), kLargestProfile);
   if (!text.ok()) return ErrnoToStatus(text.error(), absl::StrCat("--security-opt: ", spec.seccomp));
   spec.seccomp_profile = *std::move(text);

@@ -7,12 +7,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/temp_dir.h"
-#include "launcher/each_user_test.h"
+#include "launcher/detached_test.h"
 #include "launcher/files.h"
 #include "launcher/launch_fixture.h"
 #include "launcher/protocol.h"
@@ -44,50 +43,6 @@ pid_t HelperOf(pid_t init) {
   pid_t parent = 0;
   return absl::SimpleAtoi(fields.at(1), &parent) ? parent : 0;
 }
-
-class DetachedTest : public EachUserTest {
- protected:
-  // run -d FLAGS... -- sh -c SCRIPT; the id.
-  std::string Detach(const std::vector<std::string>& flags, const std::string& script) {
-    std::vector<std::string> words = {"-d"};
-    words.insert(words.end(), flags.begin(), flags.end());
-    Result result = host_->Shell(words, script);
-    EXPECT_EQ(result.status, 0) << result;
-    EXPECT_EQ(result.err, "");
-    EXPECT_THAT(result.out, MatchesRegex("[0-9a-f]+\n"));
-    EXPECT_EQ(result.out.size(), 65u);
-    return result.out.substr(0, 64);
-  }
-
-  Result Launch(const std::vector<std::string>& words) { return host_->Launch(words); }
-
-  // The output of a verb that has to go well.
-  std::string Out(const std::vector<std::string>& words) {
-    Result result = Launch(words);
-    EXPECT_EQ(result.status, 0) << result;
-    return result.out;
-  }
-
-  // What inspect says of one container.
-  nlohmann::json Inspect(const std::string& reference) {
-    return nlohmann::json::parse(Out({"inspect", reference})).at(0);
-  }
-
-  bool Logged(const std::string& reference, const std::string& text) {
-    return Eventually([&] { return Launch({"logs", reference}).out.find(text) != std::string::npos; });
-  }
-
-  void ExpectError(const Result& result, const std::string& text) {
-    EXPECT_EQ(result.status, 125) << result;
-    EXPECT_THAT(result.err, AllOf(StartsWith("launch: "), HasSubstr(text)));
-    EXPECT_EQ(result.err.find('\n'), result.err.size() - 1) << "not one line: " << result.err;
-  }
-
-  void ExpectNothingOutside() {
-    EXPECT_TRUE(fs::is_empty(host_->runtime()));
-    EXPECT_TRUE(fs::is_empty(host_->store() + "/running"));
-  }
-};
 
 ACETATE_FOR_EACH_USER(DetachedTest);
 
@@ -124,33 +79,6 @@ TEST_P(DetachedTest, ACommandThatCannotRunIsSaidAtOnceAndLeavesNothing) {
   EXPECT_FALSE(fs::exists(*host_ / "cid"));
   EXPECT_TRUE(fs::is_empty(host_->store() + "/containers"));
   ExpectNothingOutside();
-}
-
-TEST_P(DetachedTest, LogsCanBeCutStampedAndFollowed) {
-  host_->MakeDirectory("shared");
-  Detach({"--name", "a", "-v", *host_ / "shared:/mnt"},
-         "echo one; echo two; echo three; while ! test -e /mnt/go; do sleep 0.05; done; echo four; printf five");
-  ASSERT_TRUE(Logged("a", "three"));
-  EXPECT_EQ(Out({"logs", "-n", "2", "a"}), "two\nthree\n");
-  EXPECT_EQ(Out({"logs", "--tail=0", "a"}), "");
-  EXPECT_EQ(Out({"logs", "--tail=all", "a"}), "one\ntwo\nthree\n");
-  EXPECT_THAT(Out({"logs", "-t", "-n1", "a"}), MatchesRegex("2[0-9-]+T[0-9:.]+Z three\n"));
-  Running follower = host_->Start(host_->WithProgram({"logs", "-f", "a"}));
-  host_->Write("shared/go", "");
-  Result result = host_->Wait(std::move(follower));
-  EXPECT_EQ(result.status, 0) << result;
-  EXPECT_EQ(result.out, "one\ntwo\nthree\nfour\nfive");
-  // Following what has ended ends, too.
-  EXPECT_EQ(Out({"logs", "-f", "-n", "1", "a"}), "five");
-}
-
-TEST_P(DetachedTest, TheLogIsBounded) {
-  Detach({"--name", "a", "--log-max-size", "8k"}, "seq 1 5000");
-  EXPECT_EQ(Out({"wait", "a"}), "0\n");
-  std::string out = Out({"logs", "a"});
-  EXPECT_THAT(out, HasSubstr("\n4999\n5000\n"));
-  EXPECT_LE(fs::file_size(host_->OnlyContainer() + "/log"), 8192u);
-  EXPECT_LE(fs::file_size(host_->OnlyContainer() + "/log.1"), 8192u);
 }
 
 TEST_P(DetachedTest, PsListsWhatRunsAndWithAllWhatHasEnded) {
@@ -315,51 +243,6 @@ TEST_P(DetachedTest, WhatRunsIsNotStartedAgain) {
   Out({"kill", "a"});
 }
 
-TEST_P(DetachedTest, StdinIsThereForWhoAttaches) {
-  Detach({"-i", "--name", "a"}, "echo ready; cat; exit 5");
-  ASSERT_TRUE(Logged("a", "ready"));
-  Result result = host_->Exec({"sh", "-c", "printf 'typed\\n' | exec \"$@\"", "sh", *host_ / "launch", "attach", "a"});
-  EXPECT_EQ(result.status, 5) << result;
-  EXPECT_EQ(result.out, "typed\n");
-  EXPECT_EQ(Out({"logs", "a"}), "ready\ntyped\n");
-}
-
-TEST_P(DetachedTest, WithoutInteractiveStdinIsEmpty) {
-  Detach({"--name", "a"}, "cat; echo end");
-  EXPECT_EQ(Out({"wait", "a"}), "0\n");
-  EXPECT_EQ(Out({"logs", "a"}), "end\n");
-}
-
-TEST_P(DetachedTest, AttachShowsBothStreamsAndPassesSignalsOn) {
-  host_->MakeDirectory("shared");
-  Detach({"--name", "a", "-v", *host_ / "shared:/mnt"},
-         "trap 'echo caught >&2; exit 8' TERM; while :; do echo tick; sleep 0.05; done");
-  Running attached = host_->Start(host_->WithProgram({"attach", "--no-stdin", "a"}));
-  // It is attached once it prints.
-  char byte;
-  ASSERT_EQ(read(attached.out.get(), &byte, 1), 1);
-  kill(attached.pid, SIGTERM);
-  Result result = host_->Wait(std::move(attached));
-  EXPECT_EQ(result.status, 8) << result;
-  EXPECT_THAT(byte + result.out, StartsWith("tick\n"));
-  EXPECT_EQ(result.err, "caught\n");
-}
-
-TEST_P(DetachedTest, WithoutSigProxyOnlyAttachEnds) {
-  Detach({"--name", "a"}, "while :; do echo tick; sleep 0.05; done");
-  Running attached = host_->Start(host_->WithProgram({"attach", "--sig-proxy=false", "a"}));
-  char byte;
-  ASSERT_EQ(read(attached.out.get(), &byte, 1), 1);
-  kill(attached.pid, SIGTERM);
-  EXPECT_EQ(host_->Wait(std::move(attached)).status, 143);
-  EXPECT_EQ(Inspect("a")["status"], "running");
-  // A reader that goes away harms no one.
-  Result result = host_->Exec({"sh", "-c", "\"$@\" | head -n 1", "sh", *host_ / "launch", "attach", "a"});
-  EXPECT_EQ(result.out, "tick\n") << result;
-  EXPECT_EQ(Inspect("a")["status"], "running");
-  Out({"kill", "a"});
-}
-
 TEST_P(DetachedTest, IdFilesAreWritten) {
   std::string id = Detach({"--name", "a", "--cidfile", *host_ / "cid", "--pidfile", *host_ / "pid"}, "exec sleep 1000");
   EXPECT_EQ(ReadFile(*host_ / "cid"), id);
@@ -414,6 +297,19 @@ TEST_P(DetachedTest, TheDeathOfFusefsIsKeptForInspect) {
   }
   EXPECT_EQ(Out({"wait", "a"}), "125\n");
   EXPECT_THAT(Inspect("a")["message"].get<std::string>(), HasSubstr("fusefs, which serves the container's root"));
+}
+
+TEST_P(DetachedTest, WhatWasCopiedUpIsCounted) {
+  const auto copied = [&] { return Inspect("a")["statistics"]["copied_up_bytes"].get<uint64_t>(); };
+  Detach({"--name", "a"}, "echo 1; until [ -e /go ]; do sleep 0.01; done; echo more >>/etc/group");
+  ASSERT_TRUE(Logged("a", "1"));
+  EXPECT_EQ(copied(), 0U);
+  Out({"exec", "a", "sh", "-c", "echo more >>/etc/passwd"});
+  const uint64_t running = copied();
+  EXPECT_GT(running, 0U);
+  Out({"exec", "a", "touch", "/go"});
+  Out({"wait", "a"});
+  EXPECT_GT(copied(), running);
 }
 
 TEST_P(DetachedTest, TheDoctorFindsThatContainersRunHere) {

@@ -120,8 +120,9 @@ void AddHelperSteps(const PlanInputs& inputs, Plan* plan) {
                     ",gidmapping=", FormatMapping(plan->identity.inner_gids));
   }
   std::string control = absl::StrCat("--control=", plan->runtime_dir, "/", kFusefsSocket);
+  std::string stats = absl::StrCat("--stats_fd=", kFusefsStatsFd);
   add(absl::StrCat("start ", inputs.fusefs, " on ", plan->image.layers.size(), " layers and ", plan->store.upper),
-      StartDaemon{{inputs.fusefs, "-f", "-o", options, "--confine", control}});
+      StartDaemon{{inputs.fusefs, "-f", "-o", options, "--confine", control, stats}});
   bool own_network = plan->network.mode != NetworkMode::kHost;
   const bool own_ids = plan->identity.has_inner();
   add(absl::StrCat("start PID 1 in new ", own_ids ? "user, " : "", "mount, pid, ", own_network ? "net, " : "",

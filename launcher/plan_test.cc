@@ -61,7 +61,7 @@ TEST(PlanTest, TheDaemonGetsItsLayersEscapedAndTopFirst) {
               ElementsAre("/bin/fusefs", "-f", "-o",
                           "lowerdir=/images/x/to\\:p:/images/x/base,upperdir=/store/containers/" + id +
                               "/upper,workdir=/store/containers/" + id + "/work",
-                          "--confine", "--control=/run/acetate/aaaaaaaaaaaa/fusefs.sock"));
+                          "--confine", "--control=/run/acetate/aaaaaaaaaaaa/fusefs.sock", "--stats_fd=4"));
   EXPECT_EQ(EscapeLayer("a\\b,c:d e"), "a\\\\b\\,c\\:d e");
 }
 

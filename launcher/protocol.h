@@ -77,5 +77,7 @@ ErrnoOr<UniqueFd> ConnectIn(const std::string& directory, const char* name);
 inline constexpr char kControlSocket[] = "control.sock";
 // Of the same directory: what fusefs answers to.
 inline constexpr char kFusefsSocket[] = "fusefs.sock";
+// Where fusefs has the file open that it leaves its counters in.
+inline constexpr int kFusefsStatsFd = 4;
 
 }  // namespace acetate::launcher

@@ -137,7 +137,7 @@ absl::Status CheckTerminal(const Spec& spec) {
 }  // namespace
 
 absl::StatusOr<std::vector<SeccompProgram>> SeccompFilterFor(const Spec& spec) {
-  if (spec.seccomp == "unconfined") return std::vector<SeccompProgram>();
+  if (spec.seccomp == kSeccompUnconfined) return std::vector<SeccompProgram>();
   const uint64_t kept = KeptCapabilities(spec.cap_add, spec.cap_drop);
   if (spec.seccomp.empty()) return DefaultSeccompFilter(kept);
   absl::StatusOr<std::vector<SeccompProgram>> filter = SeccompFilterOf(spec.seccomp_profile, kept);

@@ -43,6 +43,9 @@ struct Ulimit {
   uint64_t hard = 0;
 };
 
+// In place of a seccomp profile.
+inline constexpr char kSeccompUnconfined[] = "unconfined";
+
 // Whose ids the container's are.
 struct UsernsSpec {
   enum class Mode {
@@ -86,7 +89,7 @@ struct Spec {
   NetworkSpec network;
   uint64_t cap_add = 0;         // a bit for each; all of them for ALL
   uint64_t cap_drop = 0;        // likewise
-  std::string seccomp;          // a profile's path, or "unconfined"; empty: the default profile
+  std::string seccomp;          // a profile's path, or kSeccompUnconfined; empty: the default profile
   std::string seccomp_profile;  // what the file says
   bool read_only = false;       // the root
   ResourceLimits limits;

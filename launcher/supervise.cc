@@ -10,7 +10,6 @@
 #include <ctime>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -25,7 +24,7 @@
 #include "launcher/freezer.h"
 #include "launcher/init.h"
 #include "launcher/network_keeper.h"
-#include "launcher/program.h"
+#include "launcher/outcome.h"
 #include "launcher/state_file.h"
 #include "launcher/timestamp.h"
 
@@ -49,19 +48,6 @@ bool TerminatesByDefault(int signal) {
     default:
       return true;
   }
-}
-
-// The last line that says something.
-std::string LastLine(absl::string_view text) {
-  text = absl::StripAsciiWhitespace(text);
-  size_t newline = text.rfind('\n');
-  return std::string(newline == absl::string_view::npos ? text : text.substr(newline + 1));
-}
-
-std::string DescribeEnd(const siginfo_t& info) {
-  if (info.si_code == CLD_EXITED) return absl::StrCat("exited with status ", info.si_status);
-  const char* name = sigabbrev_np(info.si_status);
-  return absl::StrCat("was killed by signal ", info.si_status, name != nullptr ? absl::StrCat(" (SIG", name, ")") : "");
 }
 
 class Supervisor {
@@ -180,7 +166,7 @@ class Supervisor {
     bool lost = !plan_.spec.init && WouldBeLost(ReadFileOrEmpty(proc + "/status"), signal) &&
                 !AwaitsSignals(ReadFileOrEmpty(proc + "/syscall"));
     if (lost) {
-      ended_by_ = signal;
+      end_.ended_by = signal;
       KillContainer();
     } else {
       sys::PidFdSendSignal(p_.init_pidfd.get(), signal).IgnoreError();
@@ -206,7 +192,7 @@ class Supervisor {
         continue;
       }
       p_.init_report.Reset();
-      if (at_exec_ && !failed_) Start();
+      if (at_exec_ && !end_.failure.has_value()) Start();
     }
     if (!started_ && init_alive_) return;
     for (unsigned char signal : std::exchange(waiting_signals_, {})) PassOn(signal);
@@ -228,8 +214,7 @@ class Supervisor {
         at_exec_ = true;
         break;
       case InitReport::Kind::kFailed:
-        failed_ = true;
-        report_ = report;
+        end_.failure = report;
         break;
     }
   }
@@ -268,7 +253,7 @@ class Supervisor {
   }
 
   void FailStart(std::string message) {
-    start_failure_ = std::move(message);
+    end_.start_failure = std::move(message);
     KillContainer();
   }
 
@@ -278,23 +263,23 @@ class Supervisor {
     if (!started_) ReadReport();
     ssize_t n;
     while ((n = read(p_.daemon.output.get(), buffer, sizeof(buffer))) > 0) {
-      output_.append(buffer, static_cast<size_t>(n));
+      end_.daemon_output.append(buffer, static_cast<size_t>(n));
       if (started_) PrintOutput();
-      if (output_.size() > kKeptOutput) output_.erase(0, output_.size() - kKeptOutput);
+      if (end_.daemon_output.size() > kKeptOutput) end_.daemon_output.erase(0, end_.daemon_output.size() - kKeptOutput);
     }
     if (n == 0) p_.daemon.output.Reset();
   }
 
   void PrintOutput() {
-    if (write(STDERR_FILENO, output_.data(), output_.size()) < 0) return;  // no one reads it
-    output_.clear();
+    if (write(STDERR_FILENO, end_.daemon_output.data(), end_.daemon_output.size()) < 0) return;  // no one reads it
+    end_.daemon_output.clear();
   }
 
   void ReapInit() {
     siginfo_t info = {};
     if (waitid(P_PIDFD, static_cast<id_t>(p_.init_pidfd.get()), &info, WEXITED) != 0) return;
     init_alive_ = false;
-    init_end_ = info;
+    end_.init = info;
     network_.Stop();
     ReadReport();
     p_.fake_ids.Stop();
@@ -308,16 +293,19 @@ class Supervisor {
     siginfo_t info = {};
     if (waitid(P_PIDFD, static_cast<id_t>(p_.daemon.pidfd.get()), &info, WEXITED) != 0) return;
     daemon_alive_ = false;
-    daemon_end_ = info;
     // A dying PID 1 lets go of the mount, and so ends the daemon, a little before it can be reaped itself.
     bool in_order = !init_alive_ || IsExiting(ReadFileOrEmpty(absl::StrCat("/proc/", p_.init, "/stat")));
-    daemon_failed_ = !in_order || info.si_code != CLD_EXITED || info.si_status != 0;
+    if (!in_order || info.si_code != CLD_EXITED || info.si_status != 0) end_.daemon_failure = info;
     KillContainer();
   }
 
   // What the container's end means for the one who launched it.
   Outcome Judge() {
-    Outcome outcome = JudgeEnd();
+    if (!plan_.cgroup.oom_events.empty()) {
+      end_.oom_kills = ParseOomKills(ReadFileOrEmpty(plan_.cgroup.oom_events));
+    }
+    if (!end_.daemon_output.empty() && end_.start_failure.empty() && !IsFusefsToBlame(end_)) PrintOutput();
+    Outcome outcome = JudgeEnd(plan_, end_);
     outcome.started = started_;
     state_.status = ContainerState::Status::kExited;
     state_.pid = 0;
@@ -328,57 +316,17 @@ class Supervisor {
     // Of what is over there is none.
     state_.statistics.memory_bytes.reset();
     state_.statistics.processes.reset();
+    state_.statistics.copied_up_bytes = BytesCopiedUp(FinalCounters());
     KeepState();
     return outcome;
   }
 
-  Outcome JudgeEnd() {
-    Outcome outcome;
-    if (!start_failure_.empty()) {
-      outcome.exit_status = kExitOwnFailure;
-      outcome.message = start_failure_;
-      return outcome;
-    }
-    bool lost_connection =
-        failed_ && (report_.error == ENOTCONN || report_.error == ECONNABORTED || report_.error == ENODEV);
-    if (daemon_failed_ && (!failed_ || lost_connection)) {
-      outcome.exit_status = kExitOwnFailure;
-      outcome.message = absl::StrCat("fusefs, which serves the container's root, ", DescribeEnd(daemon_end_));
-      if (!output_.empty()) absl::StrAppend(&outcome.message, ": ", LastLine(output_));
-      return outcome;
-    }
-    if (!output_.empty()) PrintOutput();
-    if (failed_) {
-      outcome.exit_status = report_.exit_status;
-      outcome.message = ReportText();
-      return outcome;
-    }
-    bool exited = init_end_.si_code == CLD_EXITED;
-    outcome.exit_status = exited ? init_end_.si_status : 128 + (ended_by_ != 0 ? ended_by_ : init_end_.si_status);
-    if (!plan_.cgroup.oom_events.empty()) {
-      uint64_t killed = ParseOomKills(ReadFileOrEmpty(plan_.cgroup.oom_events));
-      if (killed > 0) {
-        outcome.message =
-            absl::StrCat("out of memory: the kernel killed ", killed, killed == 1 ? " process" : " processes",
-                         " at the limit of ", plan_.spec.limits.memory_bytes >> 20, " MiB");
-      }
-    }
-    if (!exited && init_end_.si_status == SIGSYS) {
-      outcome.message = "a system call that the seccomp profile forbids killed the command (SIGSYS)";
-    }
-    return outcome;
-  }
-
-  std::string ReportText() const {
-    std::string detail(report_.detail, strnlen(report_.detail, sizeof(report_.detail)));
-    if (!detail.empty()) return detail;
-    std::string what = report_.step < plan_.container.size() ? plan_.container[report_.step].what : "start";
-    // mount_too_revealing() of the kernel: a new /proc or /sys may not show what is covered in the present one.
-    bool covered = report_.error == EPERM && report_.step < plan_.container.size() &&
-                   std::holds_alternative<MountFilesystem>(plan_.container[report_.step].action);
-    return absl::StrCat(
-        what, ": ", strerrordesc_np(report_.error),
-        covered ? "; a container around this one covers parts of its /proc or /sys: start it without" : "");
+  // What fusefs has left; nothing if it was killed.
+  std::string FinalCounters() const {
+    std::string text(4096, '\0');
+    const ssize_t size = pread(p_.daemon.stats.get(), text.data(), text.size(), 0);
+    text.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    return text;
   }
 
   const Plan& plan_;
@@ -386,7 +334,6 @@ class Supervisor {
   Session& session_;
   const std::function<void(pid_t)>& on_start_;
   NetworkKeeper network_;
-  std::string start_failure_;  // what kept the command from being started
   ContainerState state_;
   std::vector<UniqueFd> namespaces_;  // in the order of kNamespaceFiles
   bool init_alive_ = true;
@@ -394,13 +341,7 @@ class Supervisor {
   bool paused_ = false;
   bool at_exec_ = false;  // PID 1 had nothing left to do but to execute the command
   bool started_ = false;  // the command runs, or ran
-  bool failed_ = false;   // PID 1 reported a failure
-  bool daemon_failed_ = false;
-  int ended_by_ = 0;  // the signal whose default action we took in the kernel's place
-  siginfo_t init_end_ = {};
-  siginfo_t daemon_end_ = {};
-  InitReport report_;
-  std::string output_;
+  ContainerEnd end_;      // as far as it is known
   std::basic_string<unsigned char> waiting_signals_;
 };
 

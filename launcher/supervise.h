@@ -5,12 +5,12 @@
 #include <signal.h>
 
 #include <functional>
-#include <string>
 
 #include "absl/strings/string_view.h"
 #include "common/unique_fd.h"
 #include "launcher/daemon.h"
 #include "launcher/fake_id_keeper.h"
+#include "launcher/outcome.h"
 #include "launcher/plan.h"
 #include "launcher/profile.h"
 #include "launcher/session.h"
@@ -27,12 +27,6 @@ struct Processes {
   sigset_t mask = {};     // for what is still to be started
   FakeIdKeeper fake_ids;  // started where ids are faked
   Profile profile;
-};
-
-struct Outcome {
-  bool started = false;  // the command was executed
-  int exit_status = 0;
-  std::string message;  // one line for stderr; empty: nothing to say
 };
 
 // Waits for the end of both processes and of what they wrote. Passes signals on to PID 1 and does what else the

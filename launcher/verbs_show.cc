@@ -11,12 +11,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "fusefs/control.h"
 #include "launcher/cgroup_stats.h"
+#include "launcher/daemon.h"
 #include "launcher/each.h"
 #include "launcher/error_line.h"
 #include "launcher/files.h"
 #include "launcher/log_file.h"
 #include "launcher/program.h"
+#include "launcher/protocol.h"
 #include "launcher/signals.h"
 #include "launcher/table.h"
 #include "launcher/timestamp.h"
@@ -78,9 +81,17 @@ Json NetworkJson(const Container& container) {
       {"mode", container.state.network}, {"address", container.live ? container.state.address : ""}, {"ports", ports}};
 }
 
+CgroupStatistics StatisticsOf(const Container& container) {
+  if (!container.live) return container.state.statistics;
+  CgroupStatistics statistics = ReadCgroupStatistics(container.record.cgroups);
+  const absl::StatusOr<std::string> counters =
+      fusefs::AskControl(absl::StrCat(container.record.runtime_dir, "/", kFusefsSocket), "stats");
+  if (counters.ok()) statistics.copied_up_bytes = BytesCopiedUp(*counters);
+  return statistics;
+}
+
 Json StatisticsJson(const Container& container) {
-  const CgroupStatistics statistics =
-      container.live ? ReadCgroupStatistics(container.record.cgroups) : container.state.statistics;
+  const CgroupStatistics statistics = StatisticsOf(container);
   Json json;
   for (const StatisticsField& field : kStatisticsFields) {
     const std::optional<uint64_t>& value = statistics.*field.value;
