@@ -5,7 +5,8 @@
 //     round_trip [ROUNDS [MILLISECONDS]]
 //
 // As root, on a quiet machine. Each line: microseconds per lookup of all clients together, the median of the rounds,
-// and how that compares with libfuse's multi-threaded loop.
+// and how that compares with libfuse's multi-threaded loop. Before them, what no daemon can go below: the time that a
+// byte takes to another process and back.
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -189,6 +190,51 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+void PinTo(int cpu) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(cpu, &one);
+  sched_setaffinity(0, sizeof(one), &one);
+}
+
+// Microseconds for a byte through a pipe to a process on `cpu`, and for its answer.
+double MeasurePipe(int own_cpu, int cpu, std::chrono::milliseconds time) {
+  int there[2], back[2];
+  if (pipe(there) != 0 || pipe(back) != 0) return 0;
+  char byte = 0;
+  const pid_t echo = Fork([&]() -> int {
+    PinTo(cpu);
+    while (read(there[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1) {
+    }
+    return 0;
+  });
+  cpu_set_t before;
+  sched_getaffinity(0, sizeof(before), &before);
+  PinTo(own_cpu);
+  long trips = 0;
+  const auto begin = Clock::now();
+  for (; Clock::now() - begin < time; ++trips) {
+    if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) break;
+  }
+  const double us = std::chrono::duration<double, std::micro>(Clock::now() - begin).count();
+  sched_setaffinity(0, sizeof(before), &before);
+  kill(echo, SIGKILL);
+  waitpid(echo, nullptr, 0);
+  for (int fd : {there[0], there[1], back[0], back[1]}) close(fd);
+  return us / static_cast<double>(std::max(trips, 1L));
+}
+
+void PrintFloor(int rounds, std::chrono::milliseconds time) {
+  const int cpu = sched_getcpu();
+  const int other = (cpu + 1) % static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  std::vector<double> same, across;
+  for (int round = 0; round < rounds; ++round) {
+    same.push_back(MeasurePipe(cpu, cpu, time));
+    across.push_back(MeasurePipe(cpu, other, time));
+  }
+  printf("a byte through a pipe and back: %.1f us on one CPU, %.1f us to another\n", Median(same), Median(across));
+}
+
 int Main(int argc, char** argv) {
   const int rounds = argc > 1 ? atoi(argv[1]) : 5;
   const std::chrono::milliseconds time(argc > 2 ? atoi(argv[2]) : 300);
@@ -204,6 +250,7 @@ int Main(int argc, char** argv) {
   } else {
     printf("no uring: /sys/module/fuse/parameters/enable_uring is not Y\n");
   }
+  PrintFloor(rounds, time);
   std::vector<Mount> mounts;
   for (Loop loop : loops) mounts.push_back(Start(loop, temp.path() + "/" + NameOf(loop)));
   for (const Setting& setting : {Setting{1, 0}, {2, 0}, {4, 0}, {1, 1}, {1, 2}, {4, 2}}) {
