@@ -1,10 +1,15 @@
 #include "launcher/bridge.h"
 
+#include <arpa/inet.h>
+
+#include <bit>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
 namespace acetate::launcher {
 namespace {
@@ -60,6 +65,25 @@ std::optional<std::string> FreeAddress(const std::vector<Lease>& leases) {
     if (!taken.contains(address)) return address;
   }
   return std::nullopt;
+}
+
+std::string RouteInTheWay(absl::string_view proc_net_route) {
+  in_addr bridge;
+  inet_pton(AF_INET, kBridgeAddress, &bridge);
+  const uint32_t bridge_mask = htonl(~uint32_t{0} << (32 - kBridgePrefix));
+  for (absl::string_view line : absl::StrSplit(proc_net_route, '\n')) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    uint32_t network, mask;  // as they are in memory
+    if (fields.size() < 8 || !absl::SimpleHexAtoi(fields[1], &network) || !absl::SimpleHexAtoi(fields[7], &mask))
+      continue;
+    const bool within = (mask & bridge_mask) == bridge_mask && ((network ^ bridge.s_addr) & bridge_mask) == 0;
+    if (!within || fields[0] == kBridge) continue;
+    const in_addr destination = {network};
+    char text[INET_ADDRSTRLEN];
+    return absl::StrCat(inet_ntop(AF_INET, &destination, text, sizeof(text)), "/", std::popcount(mask), " by ",
+                        fields[0]);
+  }
+  return "";
 }
 
 std::string HostDevice(absl::string_view id) { return absl::StrCat("acv", id.substr(0, 12)); }

@@ -32,6 +32,10 @@ std::optional<Lease> ParseLease(absl::string_view text);
 // An address of the bridge that none of these has; nothing when all are taken.
 std::optional<std::string> FreeAddress(const std::vector<Lease>& leases);
 
+// Of the host's routes (/proc/net/route) one to a part of the bridge's network, which the bridge would take away or not
+// reach: "10.213.7.0/24 by eth0". Empty when there is none.
+std::string RouteInTheWay(absl::string_view proc_net_route);
+
 // The host's end of a container's pair of devices.
 std::string HostDevice(absl::string_view id);
 

@@ -170,6 +170,12 @@ class BridgeKeeper {
   absl::Status MakeBridge() {
     std::string commands;
     if (access(absl::StrCat("/sys/class/net/", kBridge).c_str(), F_OK) != 0) {
+      const std::string route = RouteInTheWay(ReadFileOrEmpty("/proc/net/route"));
+      if (!route.empty()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("--network bridge: the host has a route to ", route,
+                         ", which is in the bridge's network; take another --network"));
+      }
       absl::StrAppend(&commands, "link add ", kBridge, " type bridge\n");
     }
     absl::StrAppend(&commands, "addr replace ", kBridgeAddress, "/", kBridgePrefix, " dev ", kBridge, "\nlink set ",

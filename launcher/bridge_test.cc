@@ -49,6 +49,19 @@ TEST(BridgeHostsTest, NamesAllThatAreOnTheBridge) {
   EXPECT_THAT(BridgeHosts(Web(), {Web()}), Not(HasSubstr("db")));
 }
 
+TEST(RouteInTheWayTest, IsOneToAPartOfTheBridgesNetwork) {
+  constexpr char kHead[] = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+  const auto route = [&](const char* line) { return RouteInTheWay(absl::StrCat(kHead, line, "\n")); };
+  EXPECT_EQ(route("eth0\t0007D50A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0"), "10.213.7.0/24 by eth0");
+  EXPECT_EQ(route("tun0\t0000D50A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0"), "10.213.0.0/16 by tun0");
+  // Its own, the default one, a neighbour, and one that the bridge's goes before.
+  EXPECT_EQ(route("acetate0\t0000D50A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0"), "");
+  EXPECT_EQ(route("eth0\t00000000\t0102000A\t0003\t0\t0\t0\t00000000\t0\t0\t0"), "");
+  EXPECT_EQ(route("eth0\t0000D60A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0"), "");
+  EXPECT_EQ(route("eth0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0"), "");
+  EXPECT_EQ(RouteInTheWay(""), "");
+}
+
 TEST(HostDeviceTest, FitsIntoTheKernelsNames) { EXPECT_EQ(HostDevice(std::string(64, 'a')).size(), 15u); }
 
 }  // namespace

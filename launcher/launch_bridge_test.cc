@@ -1,10 +1,13 @@
 // Containers of root on the bridge: they serve on ports of the host, know each other by name, and leave nothing.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -38,6 +41,59 @@ sockaddr_in Loopback(int port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   return address;
 }
+
+// A machine that the host reaches by a device of its own, and that knows no way to the bridge. It tells each caller
+// their address, at port 8000 of kAddress.
+class Outside {
+ public:
+  static constexpr char kAddress[] = "198.51.100.2";
+  static constexpr char kHostsAddress[] = "198.51.100.1";
+
+  explicit Outside(LaunchFixture* host) {
+    int ready[2], go[2];
+    if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0) return;
+    pid_ = fork();
+    if (pid_ == 0) {
+      char byte = 0;
+      if (unshare(CLONE_NEWNET) == 0 && write(ready[1], &byte, 1) == 1 && read(go[0], &byte, 1) == 1) Serve();
+      _exit(1);
+    }
+    char byte = 0;
+    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    const Result made =
+        host->Exec({"sh", "-ec",
+                    absl::StrCat("ip link add acetate-out type veth peer name eth0 netns ", pid_, "\nip addr add ",
+                                 kHostsAddress, "/24 dev acetate-out\nip link set acetate-out up")});
+    EXPECT_EQ(made.status, 0) << made;
+    EXPECT_EQ(write(go[1], &byte, 1), 1);
+    for (int fd : {ready[0], ready[1], go[0], go[1]}) close(fd);
+  }
+  // Its end of the device goes with its namespace, and the other with that.
+  ~Outside() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  static void Serve() {
+    const std::string up = absl::StrCat("ip addr add ", kAddress, "/24 dev eth0 && ip link set eth0 up");
+    const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(8000);
+    if (system(up.c_str()) != 0 || bind(server, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return;
+    listen(server, 8);
+    for (;;) {
+      sockaddr_in caller = {};
+      socklen_t size = sizeof(caller);
+      const int connection = accept(server, reinterpret_cast<sockaddr*>(&caller), &size);
+      dprintf(connection, "%s\n", inet_ntoa(caller.sin_addr));
+      close(connection);
+    }
+  }
+
+  pid_t pid_ = -1;
+};
 
 class BridgeTest : public ::testing::Test {
  protected:
@@ -150,6 +206,31 @@ TEST_F(BridgeTest, ThereIsARouteAndTheHostsLoopbackIsOutOfReach) {
   EXPECT_THAT(result.out, AllOf(HasSubstr("default via 10.213.0.1"), HasSubstr("\n2\n"), Not(HasSubstr("reached"))))
       << result;
   EXPECT_TRUE(NothingIsLeft());
+}
+
+TEST_F(BridgeTest, TheOutsideIsReachedByTheHostsAddress) {
+  const Outside outside(host_.get());
+  const std::string call = absl::StrCat("/bin/busybox nc -w 10 ", Outside::kAddress, " 8000");
+  Result result;
+  EXPECT_TRUE(Eventually([&] {
+    result = host_->Shell({"--rm", "--network", "bridge"}, call);
+    return result.out == absl::StrCat(Outside::kHostsAddress, "\n");
+  })) << result;
+}
+
+TEST_F(BridgeTest, ARouteOfTheHostIsNotTakenAway) {
+  const Result made =
+      host_->Exec({"sh", "-ec",
+                   "ip link add acetate-route type bridge\nip addr add 10.213.7.1/24 dev acetate-route\n"
+                   "ip link set acetate-route up"});
+  EXPECT_EQ(made.status, 0) << made;
+  const Result result = host_->Run({"--network", "bridge"}, {"true"});
+  EXPECT_EQ(host_->Exec({"ip", "link", "delete", "acetate-route"}).status, 0);
+  EXPECT_EQ(result.status, 125);
+  EXPECT_EQ(
+      result.err,
+      "launch: --network bridge: the host has a route to 10.213.7.0/24 by acetate-route, which is in the bridge's "
+      "network; take another --network\n");
 }
 
 TEST_F(BridgeTest, APortThatAnotherContainerHasIsOneLine) {
