@@ -11,16 +11,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <climits>
-#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,9 +24,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "common/errno_or.h"
 #include "common/syscalls.h"
+#include "launcher/callers.h"
 #include "launcher/capabilities.h"
 #include "launcher/fake_ids.h"
 #include "launcher/protocol.h"
@@ -52,29 +48,18 @@ constexpr size_t kMostSets = 4096;
 // The kernel looks at the low half of an id.
 uint32_t Id(uint64_t argument) { return static_cast<uint32_t>(argument); }
 
-// The fd that a path is another name of: in the caller's /proc, which is not this process's. -1: none.
-int FdOf(absl::string_view path) {
-  if (path == "/dev/stdin") return STDIN_FILENO;
-  if (path == "/dev/stdout") return STDOUT_FILENO;
-  if (path == "/dev/stderr") return STDERR_FILENO;
-  int fd;
-  const bool is_fd = (absl::ConsumePrefix(&path, "/dev/fd/") || absl::ConsumePrefix(&path, "/proc/self/fd/")) &&
-                     absl::SimpleAtoi(path, &fd) && fd >= 0;
-  return is_fd ? fd : -1;
-}
-
 class Keeper {
  public:
   Keeper(UniqueFd listener, const FakeUser& first, uint64_t capabilities)
       : listener_(std::move(listener)),
+        callers_(listener_.get()),
         sets_users_((capabilities >> CAP_SETUID & 1) != 0),
         sets_groups_((capabilities >> CAP_SETGID & 1) != 0) {
     sets_.push_back(&numbers_.emplace(IdsOf(first), 0).first->first);
   }
 
   Errno Prepare() {
-    ACETATE_ASSIGN_OR_RETURN(proc_, sys::OpenAt(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY));
-    ACETATE_ASSIGN_OR_RETURN(home_, sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+    ACETATE_RETURN_IF_ERROR(callers_.Prepare());
     // The caller runs on, on this CPU, as soon as this process waits again.
     ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
     return kOk;
@@ -110,10 +95,6 @@ class Keeper {
   }
 
  private:
-  bool IsStill(const seccomp_notif& call) const {
-    return ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) == 0;
-  }
-
   Errno Answer(const seccomp_notif& call) {
     const auto& args = call.data.args;
     uint64_t number = 0;
@@ -202,46 +183,16 @@ class Keeper {
     if (prlimit(pid, RLIMIT_LOCKS, nullptr, &limit) != 0) return Errno::Last();
     limit.rlim_cur = wanted;
     if (limit.rlim_cur > limit.rlim_max) return Errno(EPERM);  // who lowers that has given up changing ids
-    if (!IsStill(call)) return Errno(ESRCH);
+    if (!callers_.IsWaiting(call)) return Errno(ESRCH);
     return prlimit(pid, RLIMIT_LOCKS, &limit, nullptr) == 0 ? kOk : Errno::Last();
   }
 
-  // ---- the memory of the caller
-
-  Errno Read(const seccomp_notif& call, uint64_t address, void* target, size_t size) const {
-    const iovec here = {target, size};
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): another process's
-    const iovec there = {reinterpret_cast<void*>(address), size};
-    const ssize_t n = process_vm_readv(static_cast<pid_t>(call.pid), &here, 1, &there, 1, 0);
-    if (!IsStill(call)) return Errno(ESRCH);
-    return n == static_cast<ssize_t>(size) ? kOk : Errno(EFAULT);
-  }
-
-  Errno Write(const seccomp_notif& call, uint64_t address, const void* source, size_t size) const {
-    if (size == 0) return kOk;
-    const iovec here = {const_cast<void*>(source), size};
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): another process's
-    const iovec there = {reinterpret_cast<void*>(address), size};
-    if (!IsStill(call)) return Errno(ESRCH);
-    const ssize_t n = process_vm_writev(static_cast<pid_t>(call.pid), &here, 1, &there, 1, 0);
-    return n == static_cast<ssize_t>(size) ? kOk : Errno(EFAULT);
-  }
-
-  // A path ends before the page that is not there.
-  Errno ReadPath(const seccomp_notif& call, uint64_t address, char (&path)[PATH_MAX]) const {
-    const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-    for (size_t length = 0; length < sizeof(path);) {
-      const size_t size = std::min<size_t>(sizeof(path) - length, page - (address + length) % page);
-      ACETATE_RETURN_IF_ERROR(Read(call, address + length, path + length, size));
-      if (memchr(path + length, '\0', size) != nullptr) return kOk;
-      length += size;
-    }
-    return Errno(ENAMETOOLONG);
-  }
+  // ---- what is asked for, and told, in the caller's memory
 
   Errno WriteThree(const seccomp_notif& call, const FakeIdSet& ids) const {
     const uint32_t values[] = {ids.real, ids.effective, ids.saved};
-    for (int i = 0; i < 3; ++i) ACETATE_RETURN_IF_ERROR(Write(call, call.data.args[i], &values[i], sizeof(uint32_t)));
+    for (int i = 0; i < 3; ++i)
+      ACETATE_RETURN_IF_ERROR(callers_.Write(call, call.data.args[i], &values[i], sizeof(uint32_t)));
     return kOk;
   }
 
@@ -249,14 +200,14 @@ class Keeper {
     const auto room = static_cast<int>(call.data.args[0]);
     if (room < 0 || (room > 0 && static_cast<size_t>(room) < groups.size())) return Errno(EINVAL);
     value_ = static_cast<int64_t>(groups.size());
-    return room == 0 ? kOk : Write(call, call.data.args[1], groups.data(), groups.size() * sizeof(gid_t));
+    return room == 0 ? kOk : callers_.Write(call, call.data.args[1], groups.data(), groups.size() * sizeof(gid_t));
   }
 
   Errno ReadGroups(const seccomp_notif& call, std::vector<gid_t>* groups) const {
     const auto count = static_cast<unsigned>(call.data.args[0]);
     if (count > kMostGroups) return Errno(EINVAL);
     groups->resize(count);
-    return count == 0 ? kOk : Read(call, call.data.args[1], groups->data(), count * sizeof(gid_t));
+    return count == 0 ? kOk : callers_.Read(call, call.data.args[1], groups->data(), count * sizeof(gid_t));
   }
 
   // ---- giving files away
@@ -271,7 +222,7 @@ class Keeper {
         return GiveNamed(call, ids, AT_FDCWD, args[0], Id(args[1]), Id(args[2]), AT_SYMLINK_NOFOLLOW);
 #endif
       case SYS_fchown: {
-        ACETATE_ASSIGN_OR_RETURN(UniqueFd file, OpenFd(call, static_cast<int>(args[0])));
+        ACETATE_ASSIGN_OR_RETURN(UniqueFd file, callers_.OpenFd(call, static_cast<int>(args[0])));
         return GiveFile(file, ids, Id(args[1]), Id(args[2]));
       }
       case SYS_fchownat:
@@ -285,41 +236,8 @@ class Keeper {
   Errno GiveNamed(const seccomp_notif& call, const FakeIds& ids, int dirfd, uint64_t path, uint32_t uid, uint32_t gid,
                   int flags) {
     if ((flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)) != 0) return Errno(EINVAL);
-    char name[PATH_MAX];
-    ACETATE_RETURN_IF_ERROR(ReadPath(call, path, name));
-    if (name[0] == '\0' && (flags & AT_EMPTY_PATH) == 0) return Errno(ENOENT);
-    ACETATE_ASSIGN_OR_RETURN(UniqueFd root, OpenOf(call, "root"));
-    ErrnoOr<UniqueFd> directory = dirfd == AT_FDCWD ? OpenOf(call, "cwd") : OpenFd(call, dirfd);
-    if (!directory.ok() && name[0] != '/') return directory.error();
-    if (!IsStill(call)) return Errno(ESRCH);
-    if (name[0] == '\0') return GiveFile(*directory, ids, uid, gid);
-    if (const int fd = FdOf(name); fd >= 0 && (flags & AT_SYMLINK_NOFOLLOW) == 0) {
-      ACETATE_ASSIGN_OR_RETURN(UniqueFd file, OpenFd(call, fd));
-      return GiveFile(file, ids, uid, gid);
-    }
-    ErrnoOr<UniqueFd> file = OpenWithin(root, directory.ok() ? directory->get() : AT_FDCWD, name,
-                                        (flags & AT_SYMLINK_NOFOLLOW) != 0 ? O_NOFOLLOW : 0);
-    return file.ok() ? GiveFile(*file, ids, uid, gid) : file.error();
-  }
-
-  // What /proc/PID/... of the caller leads to.
-  ErrnoOr<UniqueFd> OpenOf(const seccomp_notif& call, const char* what) const {
-    ErrnoOr<UniqueFd> fd = sys::OpenAt(proc_.get(), absl::StrCat(call.pid, "/", what).c_str(), O_PATH);
-    return IsStill(call) ? std::move(fd) : ErrnoOr<UniqueFd>(Errno(ESRCH));
-  }
-
-  ErrnoOr<UniqueFd> OpenFd(const seccomp_notif& call, int fd) const {
-    ErrnoOr<UniqueFd> file = OpenOf(call, absl::StrCat("fd/", fd).c_str());
-    return file.error() == ENOENT ? ErrnoOr<UniqueFd>(Errno(EBADF)) : std::move(file);
-  }
-
-  // Resolves a path as the caller would: with its root for this process's, for this moment.
-  ErrnoOr<UniqueFd> OpenWithin(const UniqueFd& root, int directory, const char* name, uint64_t flags) const {
-    if (fchdir(root.get()) != 0 || chroot(".") != 0) return Errno::Last();
-    ErrnoOr<UniqueFd> file = sys::OpenAt2(directory, name, O_PATH | flags, 0, RESOLVE_NO_MAGICLINKS);
-    // A process that could not get back would hold the container's tree, and resolve its next path there.
-    if (fchdir(home_.get()) != 0 || chroot(".") != 0) _exit(1);
-    return file;
+    ACETATE_ASSIGN_OR_RETURN(UniqueFd file, callers_.OpenNamed(call, dirfd, path, flags));
+    return GiveFile(file, ids, uid, gid);
   }
 
   // What the kernel lets happen, giving it to root, happens: it clears set-id bits, moves the time, and refuses what
@@ -351,10 +269,9 @@ class Keeper {
   }
 
   const UniqueFd listener_;
+  Callers callers_;
   const bool sets_users_;
   const bool sets_groups_;
-  UniqueFd proc_;  // the helper's
-  UniqueFd home_;  // its root
   // Of the call that is being answered.
   int64_t value_ = 0;
   bool goes_on_ = false;  // the kernel is to make it as well
