@@ -98,7 +98,9 @@ class Init {
   Errno Do(const FilterSystemCalls& step);
   Errno Do(const Execute& step);
 
+  // init_user.cc
   struct ResolvedUser;
+  static constexpr size_t kLargestImageFile = 1 << 20;  // a passwd file beyond this is none
   Errno Resolve(const BecomeUser& step, ResolvedUser* user);
   Errno BeginAs(const ResolvedUser& user);
 
