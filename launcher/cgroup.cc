@@ -35,7 +35,7 @@ std::string DirectoryIn(const MountInfo& mount, absl::string_view own) {
   return absl::StrCat(mount.mount_point, below);
 }
 
-std::vector<absl::string_view> Words(absl::string_view text) {
+std::vector<std::string> Words(absl::string_view text) {
   return absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
 }
 
@@ -56,7 +56,7 @@ std::vector<std::string> ChildrenOf(const std::string& directory) {
 // Signals what is in a cgroup and in those below, which the container may have made.
 bool SignalAll(const std::string& path, int signal) {
   bool all = true;
-  for (absl::string_view word : Words(ReadFileOrEmpty(path + "/cgroup.procs"))) {
+  for (const std::string& word : Words(ReadFileOrEmpty(path + "/cgroup.procs"))) {
     pid_t pid;
     // 0 is a process of another pid namespace, which cannot be named from here.
     if (absl::SimpleAtoi(word, &pid) && pid > 0) all = (kill(pid, signal) == 0 || errno == ESRCH) && all;
@@ -111,10 +111,10 @@ CgroupView ReadCgroupView() {
 }
 
 bool HasAllWords(absl::string_view list, const std::vector<std::string>& wanted) {
-  const std::vector<absl::string_view> have = Words(list);
+  const std::vector<std::string> have = Words(list);
   for (const std::string& name : wanted) {
     bool found = false;
-    for (absl::string_view entry : have) found = found || entry == name;
+    for (const std::string& entry : have) found = found || entry == name;
     if (!found) return false;
   }
   return true;
@@ -174,7 +174,7 @@ absl::Status MoveProcesses(const std::string& from, const std::string& to) {
   for (int i = 0; i < kTries; ++i) {
     const std::string text = ReadFileOrEmpty(from + "/cgroup.procs");
     if (Words(text).empty()) return absl::OkStatus();
-    for (absl::string_view pid : Words(text)) {
+    for (const std::string& pid : Words(text)) {
       Errno error = WriteExisting(to + "/cgroup.procs", pid);
       if (!error.ok() && error != ESRCH) return ErrnoToStatus(error, absl::StrCat("move process ", pid, " to ", to));
     }
@@ -186,7 +186,7 @@ absl::Status LeaveLeaf(const std::string& leaf) {
   if (access(leaf.c_str(), F_OK) != 0) return absl::OkStatus();
   const std::string parent = leaf.substr(0, leaf.rfind('/'));
   if (ChildrenOf(parent).size() == 1) {
-    for (absl::string_view controller : Words(ReadFileOrEmpty(parent + "/cgroup.subtree_control"))) {
+    for (const std::string& controller : Words(ReadFileOrEmpty(parent + "/cgroup.subtree_control"))) {
       Errno error = WriteExisting(parent + "/cgroup.subtree_control", absl::StrCat("-", controller));
       if (!error.ok()) return ErrnoToStatus(error, absl::StrCat("take ", controller, " back from below ", parent));
     }

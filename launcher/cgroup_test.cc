@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,6 +101,45 @@ TEST_P(RealCgroupTest, WhatIsFrozenDoesNothingUntilItIsLetGo) {
   ASSERT_TRUE(ThawCgroup(path_).ok());
   for (int i = 0; i < 1000 && *counter_ == count; ++i) usleep(10000);
   EXPECT_GT(*counter_, count);
+}
+
+// As with v2 before Linux 5.14.
+TEST_P(RealCgroupTest, WithoutTheKernelsHelpNoneGetsAwayByForking) {
+  int go[2];
+  ASSERT_EQ(pipe(go), 0);
+  const pid_t first = fork();
+  if (first == 0) {
+    char byte;
+    if (read(go[0], &byte, 1) != 1) _exit(1);
+    while (fork() == 0) {
+    }
+    _exit(0);
+  }
+  ASSERT_TRUE(WriteExisting(path_ + "/cgroup.procs", absl::StrCat(first)).ok());
+  ASSERT_EQ(write(go[1], "", 1), 1);
+  ASSERT_EQ(waitpid(first, nullptr, 0), first);
+
+  const pid_t killer = fork();
+  if (killer == 0) {
+    const std::string file = path_ + "/cgroup.kill";
+    const bool hidden = unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                        mount(file.c_str(), file.c_str(), nullptr, MS_BIND, nullptr) == 0 &&
+                        mount(nullptr, file.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0 &&
+                        access(file.c_str(), W_OK) != 0;
+    if (GetParam() == std::string("v2") && !hidden) _exit(2);
+    _exit(KillCgroup(path_) ? 0 : 1);
+  }
+  int status;
+  ASSERT_EQ(waitpid(killer, &status, 0), killer);
+  EXPECT_EQ(status, 0);
+  pid_t ended = 0;
+  for (int i = 0; i < 1000 && (ended = waitpid(child_, &status, WNOHANG)) == 0; ++i) usleep(1000);
+  ASSERT_EQ(ended, child_);
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  child_ = 0;
+  for (int i = 0; i < 1000 && !ReadFileOrEmpty(path_ + "/cgroup.procs").empty(); ++i) usleep(1000);
+  EXPECT_EQ(ReadFileOrEmpty(path_ + "/cgroup.procs"), "");
+  for (int fd : go) close(fd);
 }
 
 TEST_P(RealCgroupTest, AllInItAreKilledThoughTheyAreFrozen) {
