@@ -5,8 +5,8 @@
 #
 #   tests/benchmark/start.sh [ROUNDS]
 #
-# ROUNDS (10) of five runs of each in turn, as the unprivileged user; medians of all runs. Needs root, to install the peers and to hide the subordinate ids. BIN=DIR
-# measures the launch and fusefs in DIR instead of building this tree's.
+# ROUNDS (10) of five runs of each in turn, as the unprivileged user; medians of all runs. Needs root, to install the
+# peers and to hide the subordinate ids. BIN=DIR measures the launch and fusefs in DIR instead of building this tree's.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/lib/say.sh
