@@ -46,16 +46,11 @@ absl::Status SetBool(Draft& draft, absl::string_view name, absl::string_view val
   return status;
 }
 
-template <unsigned Options::*field>
+template <auto Options::*field>
 absl::Status SetNumber(Draft& draft, absl::string_view name, absl::string_view value) {
-  if (!absl::SimpleAtoi(value, &(draft.line.options.*field))) return Bad(name, value, "a number");
-  return absl::OkStatus();
-}
-
-absl::Status SetStatsFd(Draft& draft, absl::string_view name, absl::string_view value) {
-  unsigned fd = 0;
-  if (!absl::SimpleAtoi(value, &fd)) return Bad(name, value, "the number of a file descriptor");
-  draft.line.options.stats_fd = fd;
+  unsigned number = 0;
+  if (!absl::SimpleAtoi(value, &number)) return Bad(name, value, "a number");
+  draft.line.options.*field = number;
   return absl::OkStatus();
 }
 
@@ -385,7 +380,7 @@ constexpr Rule kRules[] = {
     // The daemon.
     {"confine", Rule::kOptionalValue, SetBool<&Options::confine>},
     {"control", Rule::kValue, SetPath<&Options::control_path>},
-    {"stats_fd", Rule::kValue, SetStatsFd},
+    {"stats_fd", Rule::kValue, SetNumber<&Options::stats_fd>},
     {"foreground", Rule::kNoValue, SetBool<&Options::foreground>},
     {"debug", Rule::kNoValue, SetDebug},
     {"help", Rule::kNoValue, SetAction<Action::kHelp>},
