@@ -125,8 +125,8 @@ case_io_weight() {
   finish light
 }
 
-# Not by grep's status: it fails when a process ends while it is looked at, whatever it has found. Itself it does not find.
-runs() { [ -n "$(grep -l -s "[s]leep.$1" /proc/[0-9]*/cmdline)" ]; }
+# By -q: without it grep fails when a process ends while it is looked at, whatever it has found.
+runs() { grep -q -s "sleep.$1" /proc/[0-9]*/cmdline; }
 ended() { ! runs "$1"; }
 
 case_daemon() {
